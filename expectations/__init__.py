@@ -1,0 +1,1 @@
+"""What must hold of a market's sales before anything is learned from them."""

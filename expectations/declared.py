@@ -1,0 +1,130 @@
+"""The expectations that a market's declaration implies: its columns, their types and what each may hold."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from expectations.checks import Check, Expected, examples
+from models.declaration import span
+from models.field import Field
+from models.market import Market
+from models.sales import FLAGS, SALE_COLUMNS
+
+FIRST_DAY = dt.date(1900, 1, 1)
+#: The library's name for the type that `models/sales.py` gives a column it could read.
+TEXT, NUMBER, DATE = "str", "float64", "datetime64[us]"
+
+
+def column_expectations(market: Market) -> list[Expected]:
+    """The table has the declared columns and no other."""
+    columns = {"column_set": [*SALE_COLUMNS, *market.field_names], "exact_match": True}
+    return [Expected("expect_table_columns_to_match_set", columns, "the table has exactly the declared columns")]
+
+
+def type_expectations(market: Market) -> dict[str, Expected]:
+    """By column: it could be read as its type."""
+    return {
+        name: Expected(
+            "expect_column_values_to_be_of_type", {"column": name, "type_": _type(kind)}, f"{name} reads as {words}"
+        )
+        for name, (kind, words) in _kinds(market).items()
+    }
+
+
+def value_expectations(market: Market, today: dt.date) -> list[Expected]:
+    """What each cell may hold; `today` is the last day a sale can have happened on."""
+    price = f"price is {span('a number', market.price_minimum, market.price_maximum, market.currency)}"
+    first, last = (dt.datetime.combine(day, dt.time()) for day in (FIRST_DAY, today))
+    return [
+        _between("sale_date", first, last, f"sale_date is from {FIRST_DAY} up to today"),
+        _between("price", market.price_minimum, market.price_maximum, price),
+        *(expected for field in market.fields for expected in _field(field)),
+    ]
+
+
+def whole_numbers(sales: pd.DataFrame, market: Market) -> dict[str, pd.Series]:
+    """For each usable integer field, the column that `value_expectations` compares it with."""
+    return {
+        _rounded(field): sales[field.name].round()
+        for field in market.fields
+        if field.type == "integer" and field.name in sales
+    }
+
+
+def unreadable(sales: pd.DataFrame, market: Market, column: str) -> pd.Series:
+    """Which cells of a column that stayed text keep it from its type (see `canonical_sales`)."""
+    cells = sales[column]
+    kind, _ = _kinds(market)[column]
+    match kind:
+        case "category":
+            read = cells.map(lambda value: isinstance(value, str))
+        case "flag":
+            read = cells.astype("str").str.lower().isin(FLAGS)
+        case "date":
+            style = market.date_format
+            read = pd.to_datetime(cells, errors="coerce", format=style or "ISO8601", utc=style is None).notna()
+        case _:
+            read = pd.to_numeric(cells, errors="coerce").notna()
+    return cells.notna() & ~read
+
+
+def with_cells(check: Check, sales: pd.DataFrame, market: Market, column: str) -> Check:
+    """A failed type check, with the cells that caused it: the library sees only the column's type."""
+    if check.passed or not check.was_run:
+        return check
+    rows = sales.index[unreadable(sales, market, column)]
+    detail = f"{len(rows):,} of {len(sales):,} sales" if len(rows) else check.detail
+    return Check(check.rule, check.severity, False, len(rows), detail, examples(sales, list(rows), [column]))
+
+
+def _kinds(market: Market) -> dict[str, tuple[str, str]]:
+    """Each column's kind, and the kind in words."""
+    words = {"number": "a number", "integer": "a number", "flag": "true or false", "category": "text"}
+    sale = {
+        "sale_id": ("category", "text"),
+        "property_id": ("category", "text"),
+        "sale_date": ("date", f"a date written {market.date_format or 'YYYY-MM-DD'}"),
+        "price": ("number", "a number"),
+    }
+    return sale | {field.name: (field.type, words[field.type]) for field in market.fields}
+
+
+def _type(kind: str) -> str:
+    return {"category": TEXT, "date": DATE}.get(kind, NUMBER)
+
+
+def _field(field: Field) -> Iterator[Expected]:
+    name = field.name
+    if not field.missing:
+        yield Expected("expect_column_values_to_not_be_null", {"column": name}, f"{name} is never missing")
+    match field.type:
+        case "flag":
+            yield _among(name, [0.0, 1.0], f"{name} is {field.allowed}")
+        case "category":
+            if field.values:
+                yield _among(name, list(field.values), f"{name} is {field.allowed}")
+        case _:
+            # An open side still ends at the largest finite number, so that infinity is never within.
+            low = -sys.float_info.max if field.minimum is None else field.minimum
+            high = sys.float_info.max if field.maximum is None else field.maximum
+            yield _between(name, low, high, f"{name} is {field.allowed}")
+    if field.type == "integer":
+        pair = {"column_A": name, "column_B": _rounded(field), "ignore_row_if": "either_value_is_missing"}
+        yield Expected("expect_column_pair_values_to_be_equal", pair, f"{name} has no fraction")
+
+
+def _rounded(field: Field) -> str:
+    return f"{field.name} in whole numbers"  # the spaces keep it from being any field's name
+
+
+def _among(name: str, allowed: list[Any], rule: str) -> Expected:
+    return Expected("expect_column_values_to_be_in_set", {"column": name, "value_set": allowed}, rule)
+
+
+def _between(name: str, low: Any, high: Any, rule: str) -> Expected:
+    return Expected("expect_column_values_to_be_between", {"column": name, "min_value": low, "max_value": high}, rule)

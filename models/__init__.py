@@ -1,0 +1,1 @@
+"""What a valuation is: pure functions and small classes that know nothing of stages or servers."""

@@ -1,0 +1,80 @@
+"""How valuations are judged against sale prices: as lenders read it and as assessors do.
+
+ratio = value / price, error = |value - price| / price. Definitions of COD, PRD, PRB and MKI follow
+the IAAO Standard on Ratio Studies (2013) and, for MKI, Quintos (2020).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+FIGURES = (
+    "n", "mdape", "ppe5", "ppe10", "ppe20", "rmse_log", "r2", "median_ratio", "cod", "prd", "prb", "mki",
+)  # fmt: skip
+
+
+def study(values: np.ndarray, prices: np.ndarray) -> dict[str, float | int | None]:
+    """The figures of one set of sales.
+
+    `mdape`, `ppe5`, `ppe10`, `ppe20` and `r2` are fractions, `rmse_log` is in log price, `cod` in
+    percent of the median ratio. A figure that the sales can't give, because there are none or they
+    are too few or all alike, is None, which no gate passes.
+
+    Args:
+        values, prices: shape (n,), in one currency.
+
+    Raises:
+        ValueError: when the shapes differ, or a value or price is not a positive finite number.
+    """
+    values, prices = np.asarray(values, dtype="float64"), np.asarray(prices, dtype="float64")
+    if values.shape != prices.shape or values.ndim != 1:
+        raise ValueError(f"values have shape {values.shape} and prices {prices.shape}; both must be (n,)")
+    for name, numbers in (("value", values), ("price", prices)):
+        if len(wrong := numbers[~(np.isfinite(numbers) & (numbers > 0))]):
+            raise ValueError(f"{len(wrong)} of {len(numbers)} {name}s are not positive finite numbers, such as {wrong[0]}")
+    if not len(values):
+        return {"n": 0} | dict.fromkeys(FIGURES[1:])
+    ratio = values / prices
+    error = np.abs(values - prices) / prices
+    median = float(np.median(ratio))
+    figures = {
+        "mdape": np.median(error),
+        "ppe5": np.mean(error <= 0.05),
+        "ppe10": np.mean(error <= 0.10),
+        "ppe20": np.mean(error <= 0.20),
+        "rmse_log": np.sqrt(np.mean(np.log(ratio) ** 2)),
+        "r2": _r2(values, prices),
+        "median_ratio": median,
+        "cod": 100 * np.mean(np.abs(ratio - median)) / median,
+        "prd": np.mean(ratio) / (values.sum() / prices.sum()),
+        "prb": _prb(ratio, values, prices, median),
+        "mki": _mki(values, prices),
+    }
+    return {"n": len(values)} | {name: float(f) if np.isfinite(f) else None for name, f in figures.items()}
+
+
+def _r2(values: np.ndarray, prices: np.ndarray) -> float:
+    spread = float(((prices - prices.mean()) ** 2).sum())
+    return 1 - float(((values - prices) ** 2).sum()) / spread if spread > 1e-12 * float((prices**2).sum()) else np.nan
+
+
+def _prb(ratio: np.ndarray, values: np.ndarray, prices: np.ndarray, median: float) -> float:
+    """Slope of the relative ratio on log2 of the market-value proxy: its change as value doubles."""
+    proxy = np.log2((prices + values / median) / 2)
+    spread = float(((proxy - proxy.mean()) ** 2).sum())
+    if len(ratio) < 3 or spread <= 1e-12:
+        return np.nan
+    return float(((proxy - proxy.mean()) * (ratio - median) / median).sum()) / spread
+
+
+def _mki(values: np.ndarray, prices: np.ndarray) -> float:
+    """Gini of the values over Gini of the prices, both in order of price."""
+    order = np.lexsort((values, prices))
+    of_prices = _gini(prices[order])
+    return _gini(values[order]) / of_prices if of_prices > 1e-12 else np.nan
+
+
+def _gini(ordered: np.ndarray) -> float:
+    n = len(ordered)
+    rank = np.arange(1, n + 1)
+    return float((2 * rank * ordered).sum() / (n * ordered.sum()) - (n + 1) / n)

@@ -1,0 +1,151 @@
+"""What is known of a model: its card (JSON, kept beside the bundle) and the page a reviewer reads."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from models.files import file_digest
+from models.gate import MEANINGS, PASS, number, shown
+from models.valuer import Valuer
+
+SAID = {"pass": "Passed", "fail": "Refused", "cannot tell": "Refused: cannot tell"}
+#: The figures a reviewer compares models by, in the page's table.
+COMPARED = ("mdape", "ppe10", "ppe20", "r2", "median_ratio", "cod", "prd", "prb")
+SALES, LOCK = Path("data/validated/sales.parquet"), Path("requirements.lock")
+
+
+def model_name(market: str) -> str:
+    return f"valuation-{market}"
+
+
+def model_tag(card: Mapping[str, Any]) -> str:
+    return f"{card['name']}:v{card['version']}"
+
+
+def build_card(
+    valuer: Valuer, digest: str, evaluation: Mapping[str, Any], verdict: Mapping[str, Any], best: Mapping[str, Any]
+) -> dict[str, Any]:
+    """All that is known before the registry has given the model a version and a run.
+
+    Args:
+        evaluation: as `pipelines/evaluate.py` writes it.
+        verdict: the gate's, with the champion it was compared with under `champion` (tag, figures), or None.
+        best: the study's best trial, as `pipelines/tune.py` writes it.
+    """
+    market = valuer.market
+    return {
+        "name": model_name(market.name),
+        "digest": digest,
+        "data": file_digest(SALES),
+        "lock": file_digest(LOCK) if LOCK.is_file() else "none",
+        "commit": git_commit(),
+        "market": {"name": market.name, "label": market.label, "currency": market.currency},
+        "memory_end": valuer.memory_end.isoformat(),
+        "horizon_days": valuer.horizon_days,
+        "level": valuer.level,
+        "params": dict(best["searched"]) | {"rounds": best["rounds"]},
+        "holdout": evaluation["holdout"],
+        "figures": _finite(evaluation.get("figures")),
+        "range": _finite(evaluation.get("range")),
+        "references": {name: _finite(figures) for name, figures in (evaluation.get("references") or {}).items()},
+        "verdict": dict(verdict),
+    }
+
+
+def same_measure(card: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two cards of one model rest on the same data and say the same of it."""
+    return all(card.get(k) == other.get(k) for k in ("digest", "data", "holdout", "figures", "range", "references"))
+
+
+def git_commit() -> str:
+    """The commit of the working folder, with "+dirty" when files differ from it; "none" outside a repository."""
+
+    def git(*words: str) -> str | None:
+        try:
+            done = subprocess.run(["git", *words], capture_output=True, text=True, check=False)
+        except OSError:
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    commit = git("rev-parse", "HEAD")
+    return "none" if commit is None else commit + ("+dirty" if git("status", "--porcelain") else "")
+
+
+def page(card: Mapping[str, Any]) -> str:
+    """Markdown, the verdict first: what MLflow shows as the description of the run and of the version."""
+    verdict = card["verdict"]
+    lines = [f"## {SAID[verdict['outcome']]}", ""]
+    if verdict["outcome"] == PASS:
+        lines += [f"All {len(verdict['checks'])} checks of the gate passed.", ""]
+    else:
+        lines += ["This model may not serve, because:", "", *(f"- {reason}" for reason in verdict["reasons"]), ""]
+    return "\n".join([*lines, *_comparison(card), *_checks(verdict), *_facts(card)])
+
+
+def _comparison(card: Mapping[str, Any]) -> list[str]:
+    champion = card["verdict"].get("champion")
+    rows = {"**this model**": card["figures"]}
+    if champion:
+        rows[f"champion {champion['tag']}"] = champion["figures"]
+    rows |= {name.replace("_", " "): figures for name, figures in card["references"].items()}
+    table = [
+        "### On the same hold-out sales",
+        "",
+        f"| model | {' | '.join(COMPARED)} |",
+        "|---|" + "---:|" * len(COMPARED),
+        *(f"| {who} | {' | '.join(shown(f, number(row.get(f))) for f in COMPARED)} |" for who, row in rows.items()),
+        "",
+    ]
+    return [*table, "; ".join(f"{name}: {MEANINGS[name]}" for name in COMPARED) + ".", ""]
+
+
+def _checks(verdict: Mapping[str, Any]) -> list[str]:
+    refused_first = sorted(verdict["checks"], key=lambda c: ("fail", "cannot tell", "pass").index(c["outcome"]))
+    rows = (
+        f"| {c['name']} | {c['outcome'] if c['outcome'] == PASS else '**' + c['outcome'] + '**'} | "
+        f"{_figure(c)} | {c['bound']} | {c['reason']} |"
+        for c in refused_first
+    )
+    return [
+        "### The gate",
+        "",
+        "| check | outcome | figure | allowed | in words |",
+        "|---|---|---:|---|---|",
+        *rows,
+        "",
+    ]
+
+
+def _figure(check: Mapping[str, Any]) -> str:
+    name, figure = check["name"], check["figure"]
+    if figure is None:
+        return "none"
+    if name in MEANINGS:
+        return shown(name, figure)
+    if name == "too_good" or name.startswith("reference."):
+        return shown("mdape", figure)
+    return f"{figure:,.0f}" if float(figure).is_integer() else f"{figure:.4f}"
+
+
+def _facts(card: Mapping[str, Any]) -> list[str]:
+    holdout, market = card["holdout"], card["market"]
+    return [
+        "### What it is",
+        "",
+        f"- market: {market['label']} ({market['currency']})",
+        f"- knows sales up to {card['memory_end']}; judged on {holdout['rows']:,} sales from {holdout['first']} "
+        f"to {holdout['last']}",
+        f"- bundle `{card['digest']}`",
+        f"- data `{card['data']}`",
+        f"- libraries `{card['lock']}`",
+        f"- commit `{card['commit']}`",
+        "",
+    ]
+
+
+def _finite(figures: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Whole numbers stay whole; what is no finite number becomes None, which JSON can hold."""
+    return {name: figure if number(figure) is not None else None for name, figure in (figures or {}).items()}

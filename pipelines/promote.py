@@ -1,0 +1,265 @@
+"""promote: the candidate is judged, registered with its verdict, and made champion only if it passed.
+
+Runs at every `dvc repro` and repairs what it finds lost: registry, store and pointer are made to agree
+on one champion before the candidate is looked at. Each step is idempotent and keyed by the bundle's
+digest; the alias is the decision, the store and the pointer follow it, so a kill at any point leaves
+the old champion or the new one. `dvc exp run` judges and registers, and changes nothing that serves.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import textwrap
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from models.bundle import BundleError, read_bundle
+from models.files import read_json, write_json
+from models.gate import PASS, Comparison, Verdict, compare, judge
+from models.gate_bounds import Bounds
+from models.ratio_study import study
+from models.valuer import Valuer
+from pipelines import registry, store
+from pipelines.card import SAID, build_card, model_name, same_measure
+from pipelines.params import load_params
+from pipelines.tracking import Tracking, connect, record_study
+
+BUNDLE, STUDY, REPORTS = Path("data/model"), Path("data/study"), Path("data/reports")
+EVALUATION, VALUED, VERDICT = REPORTS / "evaluation.json", REPORTS / "holdout.parquet", REPORTS / "verdict.json"
+HOLDOUT = Path("data/split/holdout.parquet")
+
+
+class PromoteError(Exception):
+    """Files don't belong together, or the champion is nowhere to be had; the text says which and what to do."""
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The model that serves: whole, wherever it was found."""
+
+    card: dict[str, Any]
+    bundle: Path
+
+    @property
+    def called(self) -> str:
+        return f"v{self.card['version']}"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    valuer: Valuer
+    digest: str
+    evaluation: dict[str, Any]
+
+    @property
+    def market(self) -> str:
+        return self.valuer.market.name
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What came of it.
+
+    Attributes:
+        what: promoted, refused, kept (it serves already) or experiment (never promoted).
+        serving: what the champion is called that stays or is new, None where there is none.
+        doubts: why a champion that is kept would be refused by today's bounds.
+    """
+
+    what: str
+    card: dict[str, Any]
+    serving: str | None
+    doubts: tuple[str, ...] = ()
+
+
+def main() -> None:
+    params = load_params()
+    record_study(params.market, STUDY, params.tune.keep_best)
+    decision = promote(Bounds.from_params(params.gate, params.market), experiment="DVC_EXP_NAME" in os.environ)
+    print(boxed(decision))
+
+
+def promote(bounds: Bounds, experiment: bool) -> Decision:
+    """One candidate, from `data/`, judged and dealt with.
+
+    Raises:
+        PromoteError, BundleError: when the candidate's files are damaged or don't belong together, or the
+            champion can't be found whole.
+        TrackingError: when MLflow can't be reached.
+    """
+    candidate = read_candidate()
+    tracking = connect(candidate.market)
+    with tempfile.TemporaryDirectory() as temporary:
+        champion = find_champion(tracking, candidate, Path(temporary))
+        if champion is not None and not experiment:
+            champion = settle(tracking, champion)
+        decision = _decide(tracking, candidate, champion, bounds, experiment)
+    write_json(VERDICT, {"decision": decision.what, "model": decision.card["digest"], **decision.card["verdict"]})
+    return decision
+
+
+def read_candidate() -> Candidate:
+    valuer, digest = read_bundle(BUNDLE)
+    evaluation = read_json(EVALUATION)
+    if evaluation.get("model") != digest or evaluation.get("market") != valuer.market.name:
+        raise PromoteError(
+            f"{EVALUATION} is about model {evaluation.get('model')} of {evaluation.get('market')}, "
+            f"{BUNDLE} holds {digest} of {valuer.market.name}; run `dvc repro`"
+        )
+    return Candidate(valuer, digest, evaluation)
+
+
+def find_champion(tracking: Tracking, candidate: Candidate, folder: Path) -> Champion | None:
+    """The champion, whole, or None where there is none.
+
+    The registry's alias decides which it is; where the registry was lost, the store's pointer remembers.
+
+    Args:
+        folder: where files from MLflow are put.
+
+    Raises:
+        PromoteError: when the champion's files are neither in the store nor in MLflow.
+    """
+    name = model_name(candidate.market)
+    version = registry.champion(tracking, name)
+    digest = version.digest if version else store.pointed(candidate.market)
+    if digest is None:
+        return _champion(store.latest_promoted(candidate.market))
+    named = {} if version is None else {"version": version.version, "run": version.run_id}
+    if (champion := _champion(store.find(candidate.market, digest))) is not None:
+        return Champion(champion.card | named, champion.bundle)
+    if version is not None and (fetched := registry.fetch(tracking, version, folder)) is not None:
+        bundle, card = fetched
+        return Champion(card | named | {"promoted_at": version.promoted_at or _now()}, bundle)
+    if digest == candidate.digest:
+        return None  # its files are the candidate's: judged and promoted again, it is whole again
+    raise PromoteError(
+        f"the champion of {name}, bundle {digest}, is neither whole in the store nor in MLflow's artifacts. Bring one of "
+        f"them back from a backup; or, to begin anew without it, delete the alias 'champion' of {name} in MLflow "
+        f"and {store.pointer_file()}, then run `dvc repro`"
+    )
+
+
+def settle(tracking: Tracking, champion: Champion) -> Champion:
+    """Registry, store and pointer agree on the champion afterwards; what was lost is there again."""
+    card = champion.card
+    current = registry.champion(tracking, card["name"])
+    if current is None or current.digest != card["digest"]:
+        current = registry.register(tracking, _unregistered(card), champion.bundle)
+        registry.crown(tracking, current, card["promoted_at"])
+    card = card | {"version": current.version, "run": current.run_id}
+    stored = store.put(card, champion.bundle)
+    store.point_to(stored)
+    return Champion(stored.card, stored.bundle)
+
+
+def _decide(
+    tracking: Tracking, candidate: Candidate, champion: Champion | None, bounds: Bounds, experiment: bool
+) -> Decision:
+    verdict, beside = judged(candidate, champion, bounds)
+    told = verdict.to_dict() | {"champion": beside}
+    card = build_card(candidate.valuer, candidate.digest, candidate.evaluation, told, read_json(STUDY / "best.json"))
+    reigns = champion is not None and champion.card["digest"] == candidate.digest
+    if reigns and champion is not None and same_measure(champion.card, card):
+        card = _unregistered(champion.card)  # why it serves is what was said when it was promoted
+    version = registry.register(tracking, card, BUNDLE, evidence())
+    card |= {"version": version.version, "run": version.run_id}
+    if experiment:
+        return Decision("experiment", card, champion.called if champion else None)
+    if reigns and champion is not None:
+        stored = store.put(card | {"promoted_at": champion.card["promoted_at"]}, BUNDLE)
+        return Decision("kept", stored.card, champion.called, verdict.reasons)
+    if verdict.outcome != PASS:
+        return Decision("refused", card, champion.called if champion else None)
+    card["promoted_at"] = _now()
+    registry.crown(tracking, version, card["promoted_at"])
+    made = settle(tracking, Champion(card, BUNDLE))
+    return Decision("promoted", made.card, made.called)
+
+
+def judged(candidate: Candidate, champion: Champion | None, bounds: Bounds) -> tuple[Verdict, dict[str, Any] | None]:
+    """The verdict, and what is told of the champion beside it."""
+    if champion is None:
+        return judge(candidate.evaluation, None, bounds), None
+    comparison, figures = against(candidate, champion)
+    tag = f"{champion.card['name']}:{champion.called}"
+    beside = {"tag": tag, "digest": champion.card["digest"], "figures": figures, "comparison": _plain(comparison)}
+    return judge(candidate.evaluation, comparison, bounds), beside
+
+
+def against(candidate: Candidate, champion: Champion) -> tuple[Comparison, dict[str, Any]]:
+    """Both on the hold-out sales that the champion can value; compared on those it has never seen."""
+    try:
+        valuer, _ = read_bundle(champion.bundle)
+        homes, valued = pd.read_parquet(HOLDOUT), pd.read_parquet(VALUED)
+        if sorted(homes["sale_id"]) != sorted(valued["sale_id"]):
+            raise PromoteError(f"{HOLDOUT} and {VALUED} hold different sales; run `dvc repro`")
+        both = homes.merge(valued[["sale_id", "value"]], on="sale_id", validate="one_to_one")
+        speaks = both["sale_date"].between(pd.Timestamp(valuer.first_day), pd.Timestamp(valuer.last_day))
+        both = both[speaks]
+        if both.empty:
+            return Comparison(champion.called), {}
+        champions = valuer.value(both, both["sale_date"])
+        figures = study(champions, both["price"].to_numpy())
+    except (BundleError, KeyError, ValueError) as error:
+        return Comparison(champion.called, problem=f"it can't value this hold-out ({error})"), {}
+    unseen = (both["sale_date"] > pd.Timestamp(valuer.memory_end)).to_numpy()
+    prices, values = (both[c].to_numpy("float64")[unseen] for c in ("price", "value"))
+    return compare(champion.called, prices, values, np.asarray(champions)[unseen]), figures
+
+
+def evidence() -> list[tuple[Path, str]]:
+    """The files a reviewer wants beside the run, and the artifact folder of each."""
+    plots = [(p, "plots") for p in sorted((REPORTS / "plots").glob("*")) if p.suffix in (".png", ".html")]
+    return [(EVALUATION, ""), (VALUED, ""), (REPORTS / "validation.html", ""), *plots]
+
+
+def boxed(decision: Decision) -> str:
+    """What is printed at the end: who serves, and why."""
+    card, verdict = decision.card, decision.card["verdict"]
+    who = f"{card['name']}:v{card['version']} (bundle {card['digest'][:12]})"
+    serving = (
+        f"The champion stays {decision.serving}." if decision.serving else "Nothing serves: there is no champion yet."
+    )
+    lines = {
+        "promoted": [f"PROMOTED: {who} is the champion now."],
+        "kept": [f"NOTHING NEW: {who} is the champion already and goes on serving."],
+        "refused": [f"{SAID[verdict['outcome']].upper()}: {who} may not serve.", serving],
+        "experiment": [f"EXPERIMENT: {who} was judged and logged. {SAID[verdict['outcome']]}.", serving],
+    }[decision.what]
+    if decision.doubts:
+        lines.append("By today's bounds it would be refused:")
+    lines += [f"- {reason}" for reason in decision.doubts or verdict["reasons"]]
+    passed = sum(c["outcome"] == PASS for c in verdict["checks"])
+    lines.append(f"{passed} of {len(verdict['checks'])} checks passed; all of them: {VERDICT}")
+    wrapped = [part for line in lines for part in textwrap.wrap(line, 96, subsequent_indent="  ")]
+    width = max(map(len, wrapped))
+    rule = "+" + "-" * (width + 2) + "+"
+    return "\n".join([rule, *(f"| {line:{width}} |" for line in wrapped), rule])
+
+
+def _champion(stored: store.Stored | None) -> Champion | None:
+    return None if stored is None else Champion(stored.card, stored.bundle)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _plain(comparison: Comparison) -> dict[str, Any]:
+    return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in asdict(comparison).items()}
+
+
+def _unregistered(card: dict[str, Any]) -> dict[str, Any]:
+    """The card as the registry keeps it: without what the registry itself decides."""
+    return {k: v for k, v in card.items() if k not in ("version", "run", "promoted_at")}
+
+
+if __name__ == "__main__":
+    main()

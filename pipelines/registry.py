@@ -1,0 +1,250 @@
+"""The model registry: a candidate's run, its version of `valuation-<market>`, and the alias `champion`.
+
+A version is found by the digest of its bundle before it is made, so a model is never registered twice,
+and a registry that was lost is filled again from the bundle and its card.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from models.bundle import BundleError, bundle_digest, read_bundle
+from models.files import file_digest, write_json
+from models.gate import PASS, number
+from pipelines.card import SAID, SALES, page
+from pipelines.tracking import DIGEST, NOTE, Tracking, find_or_create_run, log
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
+CHAMPION = "champion"
+ARTIFACT = "model"
+PROMOTED_AT = "assay.promoted_at"
+LIBRARIES = ("lightgbm", "numpy", "pandas", "pyarrow", "scipy")
+#: Figures of the reference models and the champion that are worth a column in MLflow's table of runs.
+BESIDE = ("mdape", "ppe10", "r2", "cod")
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A version in the registry."""
+
+    name: str
+    version: str
+    run_id: str
+    digest: str
+    promoted_at: str | None
+
+
+def register(
+    tracking: Tracking, card: Mapping[str, Any], bundle: Path, evidence: Iterable[tuple[Path, str]] = ()
+) -> Registered:
+    """The version of this bundle, made if it is not there, with everything a reviewer wants beside it.
+
+    Args:
+        evidence: files to keep with the run, and the artifact folder of each.
+    """
+    run = find_or_create_run(tracking, "candidate", card["digest"], _people_name(card))
+    _log_dataset(tracking, run, card)
+    log(
+        tracking,
+        run,
+        params=_params(card),
+        metrics=_metrics(card),
+        tags=_tags(card) | {NOTE: page(card)},
+        files=evidence,
+    )
+    known = _version(tracking, card["name"], card["digest"])
+    if known is None:
+        known = _create_version(tracking, run.info.run_id, card, bundle)
+    elif not _holds(tracking, known, card):
+        _upload(tracking, known.model_id, card, bundle)
+    _describe(tracking, known, card)
+    return _registered(known)
+
+
+def champion(tracking: Tracking, name: str) -> Registered | None:
+    """The version that the alias names, or None."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        aliases = tracking.client.get_registered_model(name).aliases
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None
+    if CHAMPION not in aliases:
+        return None
+    return _registered(tracking.client.get_model_version(name, str(aliases[CHAMPION])))
+
+
+def crown(tracking: Tracking, version: Registered, promoted_at: str) -> None:
+    """Moves the alias to the version."""
+    tracking.client.set_model_version_tag(version.name, version.version, PROMOTED_AT, promoted_at)
+    tracking.client.set_registered_model_alias(version.name, CHAMPION, version.version)
+
+
+def fetch(tracking: Tracking, version: Registered, folder: Path) -> tuple[Path, dict[str, Any]] | None:
+    """The version's bundle and card from MLflow's artifacts; None where they are lost or not what was registered."""
+    found = tracking.client.get_model_version(version.name, version.version)
+    if (bundle := _download(found.model_id, "artifacts/bundle", folder)) is None:
+        return None
+    try:
+        card_file = _download(found.model_id, "card.json", folder)
+        if card_file is None or bundle_digest(bundle) != version.digest:
+            return None
+        card = json.loads(card_file.read_bytes())
+    except (BundleError, ValueError):
+        return None
+    return (bundle, card) if card.get("digest") == version.digest else None
+
+
+def _version(tracking: Tracking, name: str, digest: str) -> ModelVersion | None:
+    found = tracking.client.search_model_versions(f"name = '{name}' and tags.`{DIGEST}` = '{digest}'")
+    return min(found, key=lambda v: int(v.version)) if found else None
+
+
+def _registered(found: ModelVersion) -> Registered:
+    tags = found.tags
+    return Registered(found.name, str(found.version), found.run_id or "", tags.get(DIGEST, ""), tags.get(PROMOTED_AT))
+
+
+def _create_version(tracking: Tracking, run_id: str, card: Mapping[str, Any], bundle: Path) -> ModelVersion:
+    from mlflow.entities import LoggedModelOutput
+    from mlflow.exceptions import MlflowException
+
+    client = tracking.client
+    model = client.create_logged_model(
+        client.get_run(run_id).info.experiment_id,
+        name=card["name"],
+        source_run_id=run_id,
+        tags={DIGEST: card["digest"]},
+    )
+    _upload(tracking, model.model_id, card, bundle)
+    client.finalize_logged_model(model.model_id, "READY")
+    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, 0)])
+    try:
+        client.get_registered_model(card["name"])
+    except MlflowException:
+        client.create_registered_model(card["name"], description=f"Values homes in {card['market']['label']}.")
+    tags = _tags(card) | {DIGEST: card["digest"]}
+    return client.create_model_version(
+        card["name"], f"models:/{model.model_id}", run_id, tags=tags, description=page(card), model_id=model.model_id
+    )
+
+
+def _upload(tracking: Tracking, model_id: str | None, card: Mapping[str, Any], bundle: Path) -> None:
+    """The bundle as a model that `mlflow.pyfunc.load_model` gives back, with the card beside it."""
+    import mlflow
+
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / ARTIFACT
+        mlflow.pyfunc.save_model(
+            str(folder),
+            python_model=str(Path(__file__).with_name("logged_model.py")),
+            code_paths=[str(Path(__file__).parents[1] / "models")],
+            artifacts={"bundle": str(bundle)},
+            signature=_signature(bundle),
+            pip_requirements=[f"{name}=={installed(name)}" for name in LIBRARIES],
+        )
+        write_json(folder / "card.json", dict(card))
+        tracking.client.log_model_artifacts(model_id or "", str(folder))
+
+
+def _signature(bundle: Path) -> Any:
+    """Numbers and flags are doubles: an integer column breaks on the first missing value."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    market = read_bundle(bundle)[0].market
+    inputs = [ColSpec("string" if f.is_category else "double", f.name, required=not f.missing) for f in market.fields]
+    return ModelSignature(Schema([*inputs, ColSpec("string", "as_of", required=False)]), Schema([ColSpec("double")]))
+
+
+def _holds(tracking: Tracking, version: ModelVersion, card: Mapping[str, Any]) -> bool:
+    """Whether the registry's files still are this bundle with this card."""
+    with tempfile.TemporaryDirectory() as temporary:
+        found = fetch(tracking, _registered(version), Path(temporary))
+    return found is not None and found[1] == card
+
+
+def _download(model_id: str | None, path: str, folder: Path) -> Path | None:
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return Path(mlflow.artifacts.download_artifacts(f"models:/{model_id}/{path}", dst_path=str(folder)))
+    except (MlflowException, OSError):
+        return None
+
+
+def _describe(tracking: Tracking, version: ModelVersion, card: Mapping[str, Any]) -> None:
+    for key, value in _tags(card).items():
+        if version.tags.get(key) != value:
+            tracking.client.set_model_version_tag(version.name, str(version.version), key, value)
+    if version.description != (text := page(card)):
+        tracking.client.update_model_version(version.name, str(version.version), description=text)
+
+
+def _log_dataset(tracking: Tracking, run: Any, card: Mapping[str, Any]) -> None:
+    """The validated sales by the MD5 that DVC knows them by; MLflow's digests hold 36 characters."""
+    if run.inputs.dataset_inputs or not SALES.is_file() or file_digest(SALES) != card["data"]:
+        return
+    from mlflow.data.code_dataset_source import CodeDatasetSource
+    from mlflow.data.pandas_dataset import from_pandas
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    md5 = hashlib.md5(SALES.read_bytes(), usedforsecurity=False).hexdigest()
+    sales = pd.read_parquet(SALES)
+    numeric = sales.select_dtypes("number").columns
+    dataset = from_pandas(
+        sales.astype(dict.fromkeys(numeric, "float64")),
+        source=CodeDatasetSource({"dvc_path": str(SALES), "dvc_md5": md5}),
+        targets="price",
+        name=f"sales-{card['market']['name']}",
+        digest=md5,
+    )
+    context = [InputTag("mlflow.data.context", "training")]
+    tracking.client.log_inputs(run.info.run_id, [DatasetInput(Dataset(**dataset.to_dict()), context)])
+
+
+def _people_name(card: Mapping[str, Any]) -> str:
+    return f"{card['market']['name']} to {card['memory_end']} {card['digest'][:8]}"
+
+
+def _params(card: Mapping[str, Any]) -> dict[str, Any]:
+    facts = {k: card[k] for k in ("memory_end", "horizon_days", "level")}
+    return {"market": card["market"]["name"], **facts, **card["params"]}
+
+
+def _metrics(card: Mapping[str, Any]) -> dict[str, float]:
+    verdict = card["verdict"]
+    figures = dict(card["figures"]) | {f"range.{k}": card["range"].get(k) for k in ("coverage", "median_width")}
+    beside = {f"reference.{name}": row for name, row in card["references"].items()}
+    if champion := verdict.get("champion"):
+        beside["champion"] = champion["figures"]
+    figures |= {f"{who}.{name}": row.get(name) for who, row in beside.items() for name in BESIDE}
+    figures["gate.checks"] = len(verdict["checks"])
+    figures["gate.not_passed"] = sum(c["outcome"] != PASS for c in verdict["checks"])
+    return {name: figure for name, raw in figures.items() if (figure := number(raw)) is not None}
+
+
+def _tags(card: Mapping[str, Any]) -> dict[str, str]:
+    verdict = card["verdict"]
+    return {
+        "verdict": SAID[verdict["outcome"]],
+        "verdict.reason": " ".join(verdict["reasons"]) or f"All {len(verdict['checks'])} checks passed.",
+        "assay.data": card["data"],
+        "assay.lock": card["lock"],
+        "assay.commit": card["commit"],
+        "mlflow.source.git.commit": card["commit"].removesuffix("+dirty"),
+    }

@@ -1,0 +1,80 @@
+"""The champion's scorecard: printed for people and written to `data/reports/scorecard.json`.
+
+Comes from the card beside the bundle that serves, whose digests are checked; MLflow is not asked.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from models.files import write_json
+from models.gate import MEANINGS, number, shown
+from models.ratio_study import FIGURES
+from pipelines import store
+
+SCORECARD = Path("data/reports/scorecard.json")
+LINEAGE = ("name", "version", "digest", "run", "data", "commit", "memory_end", "promoted_at")
+
+
+def main() -> None:
+    stored = store.serving()
+    if stored is None:
+        sys.exit(
+            f"there is no champion: {store.pointer_file()} names no whole model; run `dvc repro` (or `make repro`)"
+        )
+    write_json(SCORECARD, scorecard(stored.card))
+    print(told(stored.card))
+
+
+def scorecard(card: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures, flat; the same under each reference model's name; the model under `model`."""
+    references = {name: _figures(row) for name, row in card["references"].items()}
+    return _figures(card["figures"]) | references | {"model": {k: card.get(k) for k in LINEAGE}}
+
+
+def told(card: Mapping[str, Any]) -> str:
+    """The table for people."""
+    references = card["references"]
+    bounds = {c["name"]: c["bound"] for c in card["verdict"]["checks"]}
+    heads = ["", "champion", *(name.replace("_", " ") for name in references), "allowed", "what it says"]
+    rows = [
+        [name, *(shown(name, number(row.get(name))) for row in (card["figures"], *references.values()))]
+        + [bounds.get(name, ""), MEANINGS[name]]
+        for name in FIGURES
+    ]
+    holdout, market = card["holdout"], card["market"]
+    covered, level = number(card["range"].get("coverage")), card["level"]
+    return "\n".join(
+        [
+            f"{card['name']}:v{card['version']}, {market['label']}: sales of {holdout['first']} to {holdout['last']}, "
+            f"valued with what was known on {card['memory_end']}",
+            "",
+            *_table([heads, *rows]),
+            "",
+            f"{'none' if covered is None else f'{100 * covered:.1f} %'} of the prices lie inside the "
+            f"{100 * level:.0f} % range. Written to {SCORECARD}",
+        ]
+    )
+
+
+def _figures(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: row.get(name) for name in FIGURES}
+
+
+def _table(rows: list[list[str]]) -> list[str]:
+    """Columns as wide as their widest cell; figures to the right, words to the left."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    words = (0, len(widths) - 2, len(widths) - 1)
+    return [
+        "  ".join(
+            c.ljust(w) if i in words else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+if __name__ == "__main__":
+    main()

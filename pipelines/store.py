@@ -1,0 +1,138 @@
+"""The BentoML store: the versions that may be served, and the pointer to the one that is.
+
+A version's folder holds `bundle/` and `card.json`; `.assay/champion.json` names the champion and its
+digest. What is in a folder is believed only when its digests agree.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from models.bundle import BundleError, bundle_digest
+from models.files import read_json, write_json
+from pipelines.card import model_name, model_tag
+from pipelines.tracking import home
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A version in the store whose bundle is what its card says."""
+
+    folder: Path
+    card: dict[str, Any]
+
+    @property
+    def bundle(self) -> Path:
+        return self.folder / "bundle"
+
+    @property
+    def tag(self) -> str:
+        return model_tag(self.card)
+
+
+def bentoml_home() -> Path:
+    return Path(os.environ.get("BENTOML_HOME") or home() / ".assay" / "bentoml")
+
+
+def pointer_file() -> Path:
+    return home() / ".assay" / "champion.json"
+
+
+def pointed(market: str) -> str | None:
+    """The digest of the market's champion as the pointer has it; None where it is of another market or absent."""
+    pointer = _read(pointer_file()) or {}
+    return str(pointer.get("digest")) if pointer.get("market") == market else None
+
+
+def serving() -> Stored | None:
+    """What the pointer names, if it is whole."""
+    pointer = _read(pointer_file()) or {}
+    stored = _stored(_folder(str(pointer.get("tag"))))
+    return stored if stored is not None and stored.card["digest"] == pointer.get("digest") else None
+
+
+def latest_promoted(market: str) -> Stored | None:
+    kept = [s for s in _versions(model_name(market)) if s.card.get("promoted_at")]
+    return max(kept, key=lambda s: s.card["promoted_at"], default=None)
+
+
+def find(market: str, digest: str) -> Stored | None:
+    """The version with that bundle, or None."""
+    return next((s for s in _versions(model_name(market)) if s.card["digest"] == digest), None)
+
+
+def put(card: Mapping[str, Any], bundle: Path) -> Stored:
+    """Imports the bundle as the card's version, unless it is there; what is damaged or another model is replaced.
+
+    Raises:
+        BundleError: when the bundle is damaged or is not the one of the card.
+    """
+    if (found := bundle_digest(bundle)) != card["digest"]:
+        raise BundleError(f"the bundle {bundle} has digest {found}, its card says {card['digest']}; run `dvc repro`")
+    tag = model_tag(card)
+    folder = _folder(tag)
+    stored = _stored(folder)
+    if stored is None or stored.card["digest"] != card["digest"]:
+        _import(tag, card, bundle, folder)
+    elif stored.card != card:
+        write_json(folder / "card.json", dict(card))
+    if (stored := _stored(folder)) is None:
+        raise BundleError(f"{folder} could not be written whole; check the disk, then run `dvc repro`")
+    return stored
+
+
+def point_to(stored: Stored) -> None:
+    """Makes the version the one that is served, in one atomic step."""
+    pointer = {"tag": stored.tag, "digest": stored.card["digest"], "market": stored.card["market"]["name"]}
+    if _read(pointer_file()) != pointer:
+        write_json(pointer_file(), pointer)
+
+
+def _import(tag: str, card: Mapping[str, Any], bundle: Path, folder: Path) -> None:
+    import bentoml
+    from bentoml._internal.models import ModelStore
+
+    models = bentoml_home() / "models"
+    models.mkdir(parents=True, exist_ok=True)
+    # BentoML refuses to write over a folder, also one that a kill left half copied.
+    shutil.rmtree(folder, ignore_errors=True)
+    labels = {"market": card["market"]["name"], "digest": card["digest"][:60]}
+    with bentoml.models.create(tag, labels=labels, _model_store=ModelStore(models)) as model:
+        shutil.copytree(bundle, model.path_of("bundle"))
+        write_json(Path(model.path_of("card.json")), dict(card))
+
+
+def _folder(tag: str) -> Path:
+    name, _, version = tag.partition(":")
+    return bentoml_home() / "models" / name / version
+
+
+def _versions(name: str) -> Iterator[Stored]:
+    folder = bentoml_home() / "models" / name
+    for version in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if version.is_dir() and (stored := _stored(version)) is not None:
+            yield stored
+
+
+def _stored(folder: Path) -> Stored | None:
+    card = _read(folder / "card.json")
+    if card is None or not (folder / "model.yaml").is_file():
+        return None
+    try:
+        whole = bundle_digest(folder / "bundle") == card.get("digest") and _folder(model_tag(card)) == folder
+    except (BundleError, KeyError):
+        return None
+    return Stored(folder, card) if whole else None
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        value = read_json(path)
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None

@@ -1,0 +1,156 @@
+"""tune: Optuna looks for the forest's parameters over rolling-origin folds.
+
+A study survives its process: each trial is in a journal under `.assay/studies/`, keyed by all that
+decides its outcome, and a later run takes up where the last one stopped. Each trial's sampler is
+seeded by the number of finished trials, so that a study stopped and resumed ends as one that was not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import Trial, TrialState
+from tqdm import tqdm
+
+from models.files import digest, file_digest, read_json, write_json, write_parquet
+from models.split import Split
+from models.training import Fold, make_fold
+from pipelines import tracking
+from pipelines.market_file import load_market
+from pipelines.params import Params, load_params
+from pipelines.split import TRAIN, WINDOWS
+from pipelines.study_plots import draw_study
+
+STUDY = Path("data/study")
+BEST, TRIALS = STUDY / "best.json", STUDY / "trials.parquet"
+JOURNALS = Path(".assay/studies")
+WARM_UP = 5  # trials before any is pruned
+FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+def main() -> None:
+    params = load_params()
+    market = load_market(params.market_file)
+    sales = pd.read_parquet(TRAIN)
+    windows = Split.from_dict(read_json(WINDOWS)).folds
+    folds = [make_fold(sales, window, market) for window in windows]
+    key = study_key(params)
+    study = open_study(JOURNALS / f"{key}.journal")
+    search(study, folds, params)
+    write_parquet(TRIALS, trial_table(study))
+    write_json(BEST, best_trial(study, key))
+    draw_study(study, STUDY)
+    tracking.record_study(params.market, STUDY, params.tune.keep_best)
+    best = study.best_trial
+    print(f"best trial {best.number}: error {best.value:.5f} in log price, {best.user_attrs['rounds']} trees")
+
+
+def study_key(params: Params) -> str:
+    """What a trial's outcome hangs on: data, search, code and the libraries that decide."""
+    said = json.dumps(
+        {
+            "data": [file_digest(TRAIN), file_digest(WINDOWS), file_digest(params.market_file)],
+            "search": {name: vars(span) for name, span in params.tune.search.items()},
+            "rounds": [params.tune.max_rounds, params.tune.patience],
+            "seed": params.seed,
+            "code": [file_digest(path) for path in sorted([*Path("models").glob("*.py"), Path("pipelines/tune.py")])],
+            "libraries": [version(name) for name in ("lightgbm", "numpy", "optuna")],
+        },
+        sort_keys=True,
+    )
+    return digest(said.encode())[:16]
+
+
+def open_study(journal: Path) -> optuna.Study:
+    """The study in that journal, new or old; a trial that a killed run left open is closed as failed."""
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(
+        study_name="forest",
+        storage=JournalStorage(JournalFileBackend(str(journal))),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=WARM_UP),
+        load_if_exists=True,
+    )
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        study.tell(trial.number, state=TrialState.FAIL)
+    return study
+
+
+def search(study: optuna.Study, folds: list[Fold], params: Params) -> None:
+    """Adds trials until as many have finished as params ask for."""
+    objective = partial(error_over_folds, folds=folds, params=params)
+    done = _finished(study)
+    with tqdm(total=params.tune.trials, initial=min(done, params.tune.trials), desc="tune", unit="trial") as bar:
+        while done < params.tune.trials:
+            study.sampler = optuna.samplers.TPESampler(seed=params.seed + done)
+            study.optimize(objective, n_trials=1)
+            done = _finished(study)
+            bar.set_postfix(best=f"{study.best_value:.5f}", refresh=False)
+            bar.update()
+
+
+def error_over_folds(trial: Trial, folds: list[Fold], params: Params) -> float:
+    """Mean validation error of the folds, the latest first: it tells most about the hold-out."""
+    searched = suggest(trial, params.tune.search)
+    errors: list[float] = []
+    rounds: list[int] = []
+    for step, fold in enumerate(reversed(folds)):
+        best_round, error = fold.search(searched, params.tune.max_rounds, params.tune.patience, params.seed)
+        errors.append(error)
+        rounds.append(best_round)
+        trial.set_user_attr(f"fold_{fold.window.first:%Y_%m}", error)
+        trial.report(sum(errors) / len(errors), step)
+        if trial.should_prune():
+            raise optuna.TrialPruned
+    trial.set_user_attr("rounds", sorted(rounds)[len(rounds) // 2])
+    return sum(errors) / len(errors)
+
+
+def suggest(trial: Trial, search_space: Mapping[str, Any]) -> dict[str, float | int]:
+    return {
+        name: trial.suggest_int(name, int(span.low), int(span.high), log=span.log)
+        if span.integer
+        else trial.suggest_float(name, span.low, span.high, log=span.log)
+        for name, span in search_space.items()
+    }
+
+
+def trial_table(study: optuna.Study) -> pd.DataFrame:
+    """One row a finished trial: number, state, value, its parameters, its folds' errors and rounds."""
+    rows = [
+        {"number": i, "state": trial.state.name, "value": trial.value if trial.state == TrialState.COMPLETE else None}
+        | {f"params_{name}": value for name, value in sorted(trial.params.items())}
+        | dict(sorted(trial.user_attrs.items()))
+        for i, trial in enumerate(study.get_trials(deepcopy=False, states=FINISHED))
+    ]
+    return pd.DataFrame(rows)
+
+
+def best_trial(study: optuna.Study, key: str) -> dict[str, Any]:
+    best = study.best_trial
+    finished = study.get_trials(deepcopy=False, states=FINISHED)
+    return {
+        "study": key,
+        "trial": next(i for i, trial in enumerate(finished) if trial.number == best.number),
+        "trials": len(finished),
+        "error": best.value,
+        "rounds": best.user_attrs["rounds"],
+        "searched": best.params,
+    }
+
+
+def _finished(study: optuna.Study) -> int:
+    return len(study.get_trials(deepcopy=False, states=FINISHED))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""The endpoints behind the edge: requests to answers, errors to problems."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import bentoml
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from serving.champion import Champion
+from serving.edge import log_refusal
+from serving.openapi import model_card, openapi
+from serving.page import page
+from serving.problems import CONTENT_TYPE, Problem
+from serving.valuing import value_many, value_one
+
+#: Valuations that may run at once in one worker; each keeps one core busy.
+THREADS = 2
+_limiter = CapacityLimiter(THREADS)
+_log = logging.getLogger("bentoml.assay")
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def create_app() -> Starlette:
+    """The ASGI app that BentoML mounts; it asks the running service for its champion on each request."""
+    routes: dict[str, tuple[Handler, str]] = {
+        "/": (_index, "GET"),
+        "/openapi.json": (_openapi, "GET"),
+        "/model": (_model, "GET"),
+        "/value": (partial(_valuation, value_one), "POST"),
+        "/value_batch": (partial(_valuation, value_many), "POST"),
+    }
+    return Starlette(
+        routes=[Route(path, _guarded(handler), methods=[method]) for path, (handler, method) in routes.items()]
+    )
+
+
+async def _index(_: Request) -> Response:
+    policy = "default-src 'none'; style-src 'unsafe-inline'"
+    return HTMLResponse(page(_service().champion, _service().missing), headers={"Content-Security-Policy": policy})
+
+
+async def _openapi(_: Request) -> Response:
+    return JSONResponse(openapi(_champion()))
+
+
+async def _model(_: Request) -> Response:
+    return JSONResponse(model_card(_champion()))
+
+
+async def _valuation(answer: Callable[[Champion, bytes], dict[str, Any]], request: Request) -> Response:
+    champion = _champion()
+    body = await request.body()
+    told = await run_sync(answer, champion, body, limiter=_limiter)
+    return Response(json.dumps(told, allow_nan=False, ensure_ascii=False), media_type="application/json")
+
+
+def _service() -> Any:
+    return bentoml.get_current_service()
+
+
+def _champion() -> Champion:
+    champion: Champion | None = _service().champion
+    if champion is None:
+        raise Problem(503, "not-ready", _service().missing)
+    return champion
+
+
+def _guarded(handler: Handler) -> Handler:
+    """Every failure becomes a problem: BentoML leaves a request hanging when an exception reaches it."""
+
+    async def guarded(request: Request) -> Response:
+        request_id = request.state.request_id
+        try:
+            return await handler(request)
+        except Problem as error:
+            problem = error
+            log_refusal(problem, request_id, request.scope)
+        except Exception:
+            _log.exception("failed request_id=%s", request_id)
+            problem = Problem(
+                500, "internal-error", "the request could not be answered; the log has the reason under this request_id"
+            )
+        return Response(problem.to_json(request_id), problem.status, dict(problem.headers), CONTENT_TYPE)
+
+    return guarded

@@ -1,0 +1,91 @@
+"""The BentoML service: `bentoml serve serving.service:Valuation --host 127.0.0.1 --port 3000`."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from typing import Any
+
+import attrs
+import bentoml
+from bentoml import Tag
+from bentoml.models import BentoModel
+from starlette.types import ASGIApp
+
+from serving.api import THREADS, create_app
+from serving.champion import REPAIR, Champion, NoChampion, Pointer, load_champion, pointer_path, read_pointer
+from serving.edge import Edge
+
+#: Backstop only: the edge gives a body its own deadline before a slot is taken.
+TIMEOUT = 30
+MOST_AT_ONCE = 64
+_log = logging.getLogger("bentoml.assay")
+
+
+class EdgedService(bentoml.Service[Any]):
+    """BentoML's service with our edge in front of its whole ASGI app, its middleware included."""
+
+    def to_asgi(self, is_main: bool = True) -> ASGIApp:
+        return Edge(super().to_asgi(is_main))
+
+
+@attrs.frozen
+class PackedChampion(BentoModel):
+    """The champion as `bentoml build` packs it: never looked for in a cloud, and its digest written down."""
+
+    tag: Tag = attrs.field(converter=lambda tag: Tag.from_taglike(tag))
+    digest: str = ""
+
+    def to_info(self, alias: str | None = None) -> Any:
+        if self.stored is None:
+            raise bentoml.exceptions.BentoMLException(
+                f"there is no champion to build a bento of: {self.tag} is not in the BentoML store "
+                f"that BENTOML_HOME names; {REPAIR}, then `make bento`"
+            )
+        return attrs.evolve(super().to_info(alias), metadata={"digest": self.digest})
+
+
+def _packed() -> PackedChampion:
+    try:
+        pointer = read_pointer(pointer_path())
+    except NoChampion:
+        return PackedChampion("valuation:none")
+    return PackedChampion(pointer.tag, pointer.digest)
+
+
+@bentoml.service(
+    service_class=EdgedService,
+    workers=1,
+    threads=THREADS,
+    traffic={"timeout": TIMEOUT, "max_concurrency": MOST_AT_ONCE},
+)
+@bentoml.asgi_app(create_app())
+class Valuation:
+    """Values homes with the promoted model."""
+
+    packed = _packed()
+
+    def __init__(self) -> None:
+        # One reference: replacing it is the whole of a swap.
+        self.champion: Champion | None = None
+        self.missing = ""
+        try:
+            self.champion = load_champion(_promoted())
+        except NoChampion as error:
+            self.missing = str(error)
+            _log.error("not ready: %s", error)
+        else:
+            _log.info("serving %s version %s", self.champion.card["name"], self.champion.card["version"])
+        gc.freeze()  # the model is for ever: collections that walk it cost tenths of a second
+
+    async def __is_ready__(self) -> bool:
+        return self.champion is not None
+
+
+def _promoted() -> Pointer:
+    """The champion that was packed, in a bento; the one that the pointer names, beside a checkout."""
+    service: Any = Valuation
+    if service.bento is None:
+        return read_pointer(pointer_path())
+    info = service.bento.info.all_models[0]
+    return Pointer(tag=str(info.tag), digest=str(info.metadata["digest"]))

@@ -1,0 +1,64 @@
+"""What all tests share. No test reads or changes the registry, store or champion of the checkout."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+#: They would point a test at someone's real server, store or run.
+FOREIGN = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "ASSAY_CHAMPION")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before any library reads them: a store of this session's own, and nothing that phones home."""
+    home = tempfile.mkdtemp(prefix="assay-tests-")
+    config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
+    for name in [*FOREIGN, *(n for n in os.environ if n.startswith("DVC_"))]:
+        os.environ.pop(name, None)
+    os.environ |= {
+        "BENTOML_HOME": f"{home}/bentoml",
+        "DVC_SITE_CACHE_DIR": f"{home}/dvc",
+        "BENTOML_DO_NOT_TRACK": "True",
+        "DVC_NO_ANALYTICS": "1",
+        "DO_NOT_TRACK": "true",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "OMP_WAIT_POLICY": "passive",
+    }
+
+
+@pytest.fixture(scope="session")
+def seattle_sales() -> pd.DataFrame:
+    """The canonical sales of the real market, from its declared source."""
+    from pipelines.ingest import ingest
+    from pipelines.market_file import load_market
+
+    return ingest(load_market(ROOT / "data/markets/seattle.yaml"))
+
+
+@pytest.fixture(scope="session")
+def empty_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database with its tables and nothing in them; making one takes seconds, so tests copy it."""
+    from mlflow import MlflowClient
+
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments(max_results=1)
+    return path
+
+
+@pytest.fixture
+def project(tmp_path: Path, empty_mlflow: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty project folder, made the current one: with an empty registry and store, without a champion."""
+    import mlflow
+
+    shutil.copy(empty_mlflow, tmp_path / "mlflow.db")
+    monkeypatch.setenv("BENTOML_HOME", str(tmp_path / ".assay/bentoml"))
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    mlflow.set_tracking_uri(None)  # MLflow remembers the last one for the whole process

@@ -1,0 +1,99 @@
+"""The files that the stages before promote leave, for a made-up town, in the current folder."""
+
+from __future__ import annotations
+
+import shutil
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from models.bundle import write_bundle
+from models.evaluation import evaluation, reference_values, valued_holdout
+from models.files import write_json, write_parquet, write_text
+from models.gate_bounds import Bounds
+from models.split import before, plan_split, within
+from models.training import fit_valuer, make_fold
+from models.valuer import Valuer
+from tests.town import SEARCHED, town, town_sales
+
+GATE: dict[str, Any] = {
+    "default": {
+        "min_rows": 100,
+        "figures": {
+            "mdape": {"at_most": 0.1},
+            "r2": {"at_least": 0.5},
+            "median_ratio": {"at_least": 0.9, "at_most": 1.1},
+            "prb": {"at_least": -0.1, "at_most": 0.1},
+        },
+        "too_good": 0.02,
+        "coverage_within": 0.07,
+        "references": {"last_sale_indexed": 0, "median_per_area": 0, "hedonic": 0, "shuffled_target": 0.25},
+        "champion": {"margin": 0.01, "min_rows": 100},
+    },
+}
+BOUNDS = Bounds.from_params(GATE, "town")
+GOOD, OTHER, BETTER, WORSE = 80, 90, 100, 3  # rounds of boosting
+
+
+@cache
+def sales() -> pd.DataFrame:
+    return town_sales(4000)
+
+
+@cache
+def split_sales() -> tuple[pd.DataFrame, pd.DataFrame]:
+    windows = plan_split(sales()["sale_date"], 12, 2, 12)
+    return before(sales(), windows.train_end), within(sales(), windows.holdout)
+
+
+@cache
+def valuer(rounds: int) -> Valuer:
+    train, _ = split_sales()
+    folds = [make_fold(train, window, town()) for window in plan_split(sales()["sale_date"], 12, 2, 12).folds]
+    return fit_valuer(train, town(), folds, SEARCHED, rounds, 7, level=0.9, horizon_days=400)
+
+
+@cache
+def references() -> dict[str, np.ndarray]:
+    return reference_values(*split_sales(), town(), SEARCHED, GOOD, 7)
+
+
+def lay_line(rounds: int = GOOD) -> str:
+    """All of `data/` as the line leaves it for a candidate of so many trees; the bundle's digest."""
+    train, holdout = split_sales()
+    model = valuer(rounds)
+    write_parquet("data/validated/sales.parquet", sales())
+    write_parquet("data/split/holdout.parquet", holdout)
+    lay_study(rounds)
+    shutil.rmtree("data/model", ignore_errors=True)
+    digest = write_bundle("data/model", model)
+    valued = valued_holdout(model, holdout)
+    write_parquet("data/reports/holdout.parquet", valued)
+    figures = evaluation(model, holdout, valued, references(), train)
+    write_json("data/reports/evaluation.json", {"market": "town", "model": digest, **figures})
+    write_text("data/reports/validation.html", "<p>All well.</p>")
+    write_text("data/reports/plots/errors.png", "a picture")
+    write_text("requirements.lock", "numpy==2\n")
+    return digest
+
+
+def lay_study(rounds: int = GOOD) -> Path:
+    study = Path("data/study")
+    trials = pd.DataFrame(
+        {
+            "number": range(4),
+            "state": ["COMPLETE", "COMPLETE", "PRUNED", "COMPLETE"],
+            "value": [0.3, 0.1, np.nan, 0.2],
+            "params_num_leaves": [4, 15, 5, 9],
+            "fold_2018_01": [0.3, 0.1, 0.9, 0.2],
+            "rounds": [20, rounds, np.nan, 30],
+        }
+    )
+    write_parquet(study / "trials.parquet", trials)
+    best = {"study": "0123456789abcdef", "trial": 1, "trials": 4, "error": 0.1, "rounds": rounds, "searched": SEARCHED}
+    write_json(study / "best.json", best)
+    write_text(study / "history.png", "a picture")
+    return study

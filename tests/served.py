@@ -1,0 +1,235 @@
+"""A small market with every kind of field, a model trained on it, and a BentoML store that holds it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import bentoml
+import numpy as np
+import pandas as pd
+import requests
+from bentoml._internal.models import ModelStore
+
+from models.bundle import write_bundle
+from models.files import write_json
+from models.market import Market
+from models.split import Window
+from models.training import fit_valuer, make_fold
+from models.valuer import Valuer
+
+ROOT = Path(__file__).resolve().parent.parent
+TAG = "valuation-harbour:v7"
+
+MARKET = Market.from_dict(
+    {
+        "name": "harbour",
+        "label": "The <Harbour> market",
+        "currency": "EUR",
+        "source": {"csv": "sales.csv", "sha256": "0" * 64},
+        "columns": {"property_id": "parcel", "sale_id": "deed", "sale_date": "day", "price": "paid"},
+        "price": {"range": [1000, 10000000]},
+        "fields": [
+            {
+                "name": "living_area",
+                "column": "m2",
+                "type": "number",
+                "unit": "m2",
+                "range": [10, 1000],
+                "label": "Living area",
+                "direction": "up",
+                "role": "living_area",
+            },
+            {"name": "plot", "column": "ground", "type": "number", "unit": "m2", "range": [0, None], "label": "Plot"},
+            {"name": "rooms", "column": "rms", "type": "integer", "range": [1, 20], "label": "Rooms"},
+            {"name": "lift", "column": "elevator", "type": "flag", "label": "Lift"},
+            {
+                "name": "kind",
+                "column": "kind",
+                "type": "category",
+                "values": ["flat", "house", "1"],
+                "label": "Kind",
+                "role": "property_type",
+            },
+            {"name": "quarter", "column": "q", "type": "category", "label": "Quarter", "role": "neighbourhood"},
+            {
+                "name": "energy",
+                "column": "kwh",
+                "type": "number",
+                "range": [0, 900],
+                "label": "Energy",
+                "missing": True,
+            },
+            {
+                "name": "lat",
+                "column": "y",
+                "type": "number",
+                "range": [50, 52],
+                "label": "Latitude",
+                "role": "latitude",
+            },
+            {
+                "name": "lon",
+                "column": "x",
+                "type": "number",
+                "range": [3, 5],
+                "label": "Longitude",
+                "role": "longitude",
+            },
+        ],
+        "rules": [
+            {
+                "name": "rooms_fit",
+                "smaller": "rooms",
+                "larger": "living_area",
+                "times": 0.2,
+                "says": "a room needs five square metres",
+            }
+        ],
+    }
+)
+HOME: dict[str, Any] = {
+    "living_area": 80,
+    "plot": 120.5,
+    "rooms": 3,
+    "lift": True,
+    "kind": "house",
+    "quarter": "old port",
+    "energy": 150,
+    "lat": 51.2,
+    "lon": 4.4,
+}
+
+
+def sales(count: int = 700, seed: int = 7) -> pd.DataFrame:
+    """Canonical sales of three years, the price a known function of the home and a rising market."""
+    rng = np.random.default_rng(seed)
+    days = np.sort(rng.integers(0, 3 * 365, count))
+    area, rooms = rng.uniform(30, 300, count).round(1), rng.integers(1, 6, count).astype("float64")
+    lift = rng.integers(0, 2, count).astype("float64")
+    kind = rng.choice(["flat", "house"], count)
+    log_price = (
+        8 + 0.9 * np.log(area) + 0.05 * lift + 0.1 * (kind == "house") + 0.0002 * days + rng.normal(0, 0.08, count)
+    )
+    return pd.DataFrame(
+        {
+            "sale_id": [f"s{i}" for i in range(count)],
+            "property_id": [f"p{i}" for i in range(count)],
+            "sale_date": pd.Timestamp("2019-01-01") + pd.to_timedelta(days, unit="D"),
+            "price": np.exp(log_price).round(),
+            "living_area": area,
+            "plot": rng.uniform(0, 500, count).round(1),
+            "rooms": rooms,
+            "lift": lift,
+            "kind": kind,
+            "quarter": rng.choice(["old port", "hill", "new town"], count),
+            "energy": np.where(rng.uniform(size=count) < 0.3, np.nan, rng.uniform(20, 400, count).round()),
+            "lat": rng.uniform(51, 51.4, count).round(4),
+            "lon": rng.uniform(4.2, 4.6, count).round(4),
+        }
+    )
+
+
+def train() -> Valuer:
+    table = sales()
+    fold = make_fold(table, Window(pd.Timestamp("2021-07-01"), pd.Timestamp("2022-01-01")), MARKET)
+    return fit_valuer(table, MARKET, [fold], {"num_leaves": 15, "learning_rate": 0.1}, 60, 1, 0.9, 366)
+
+
+def promote(valuer: Valuer, place: Path) -> dict[str, str]:
+    """Puts the model in a BentoML store under `place` with a card and a pointer; returns the server's environment."""
+    home = place / "bentoml"
+    (home / "models").mkdir(parents=True)
+    with bentoml.models.create(TAG, _model_store=ModelStore(home / "models")) as model:
+        digest = write_bundle(Path(model.path) / "bundle", valuer)
+        card = {
+            "name": "valuation-harbour",
+            "version": "7",
+            "digest": digest,
+            "run": "r1",
+            "data": "d" * 64,
+            "commit": "c" * 40,
+            "market": {"name": "harbour", "label": MARKET.label, "currency": "EUR"},
+            "figures": {"mdape": 0.06},
+        }
+        write_json(Path(model.path) / "card.json", card)
+    write_json(place / "champion.json", {"tag": TAG, "digest": digest, "market": "harbour"})
+    return environment(place)
+
+
+def environment(place: Path) -> dict[str, str]:
+    """A server's surroundings: nothing of ours but the store and the pointer under `place`."""
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
+    ours = {"BENTOML_HOME": str(place / "bentoml"), "ASSAY_CHAMPION": str(place / "champion.json"), "HOME": str(place)}
+    return kept | ours | {"BENTOML_DO_NOT_TRACK": "True", "OMP_WAIT_POLICY": "passive"}
+
+
+def bundle_of(place: Path) -> Path:
+    return place / "bentoml" / "models" / "valuation-harbour" / "v7" / "bundle"
+
+
+@dataclass(frozen=True)
+class Server:
+    url: str
+    log: Path
+    process: subprocess.Popen[bytes]
+
+    def get(self, path: str, **kwargs: Any) -> requests.Response:
+        return requests.get(self.url + path, timeout=60, **kwargs)
+
+    def post(self, path: str, body: Any = None, **kwargs: Any) -> requests.Response:
+        return requests.post(self.url + path, json=body, timeout=60, **kwargs)
+
+    def send(self, path: str, body: bytes | str, content_type: str = "application/json") -> requests.Response:
+        return requests.post(self.url + path, data=body, headers={"content-type": content_type}, timeout=60)
+
+
+@contextlib.contextmanager
+def serving(target: str, cwd: Path, env: dict[str, str], log: Path, wait_for: str = "/readyz") -> Iterator[Server]:
+    """`bentoml serve` on a free port, ended by SIGTERM; waits until `wait_for` answers 200."""
+    port = free_port()
+    command = [sys.executable, "-m", "bentoml", "serve", target, "--host", "127.0.0.1", "--port", str(port)]
+    with log.open("wb") as out, subprocess.Popen(command, cwd=cwd, env=env, stdout=out, stderr=out) as process:
+        server = Server(f"http://127.0.0.1:{port}", log, process)
+        try:
+            _await(server, wait_for)
+            yield server
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def copied(place: Path, to: Path) -> dict[str, str]:
+    """The store and the pointer of `place` under another folder, to be damaged there."""
+    shutil.copytree(place, to)
+    return environment(to)
+
+
+def _await(server: Server, path: str) -> None:
+    give_up = time.monotonic() + 120
+    while time.monotonic() < give_up and server.process.poll() is None:
+        with contextlib.suppress(requests.RequestException):
+            if server.get(path).status_code == 200:
+                return
+        time.sleep(0.1)
+    raise AssertionError(f"the server did not answer {path}:\n{server.log.read_text()[-4000:]}")

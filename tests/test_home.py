@@ -1,0 +1,124 @@
+"""One home against a declaration: strict, complete in its faults, and never coerced."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serving.home import parse_home
+from serving.typical import typical_home
+from tests.served import HOME, MARKET, train
+
+
+def faults(**changed: Any) -> dict[str, str]:
+    """The fields refused in the sample home after `changed`, with their suggestions."""
+    return {e.field: str(e.suggestion) for e in parse_home(MARKET, HOME | changed)[1]}
+
+
+def test_a_good_home_comes_through_typed_and_in_declared_order():
+    home, errors = parse_home(MARKET, dict(reversed(HOME.items())))
+    assert errors == []
+    assert home == HOME
+    assert list(home) == list(MARKET.field_names)
+    assert [type(home[name]) for name in ("living_area", "rooms", "lift", "kind")] == [float, int, bool, str]
+
+
+@pytest.mark.parametrize("value", [True, "3", [3], {"a": 3}, math.nan, math.inf, -math.inf])
+def test_what_is_not_a_finite_number_is_no_number(value):
+    assert set(faults(plot=value)) == {"plot"}
+    assert set(faults(rooms=value)) == {"rooms"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("living_area", 9.99), ("living_area", 1000.01), ("rooms", 0), ("plot", -1)]
+)
+def test_a_number_outside_the_declared_range_is_refused_with_the_range(name, value):
+    errors = parse_home(MARKET, HOME | {name: value})[1]
+    assert [(e.field, e.value, e.allowed) for e in errors] == [(name, value, MARKET[name].allowed)]
+
+
+def test_an_integer_field_takes_whole_numbers_only():
+    assert "whole number" in faults(rooms=2.5)["rooms"]
+    assert parse_home(MARKET, HOME | {"rooms": 3.0})[0]["rooms"] == 3
+
+
+@pytest.mark.parametrize("value", [0, 1, "true", "yes"])
+def test_a_flag_takes_true_and_false_only(value):
+    assert set(faults(lift=value)) == {"lift"}
+
+
+def test_a_near_category_is_suggested():
+    assert faults(kind="House") == {"kind": "did you mean 'house'?"}
+    assert faults(kind="flta") == {"kind": "did you mean 'flat'?"}
+    assert faults(kind=1) == {"kind": 'send it as text: "1"'}
+
+
+@pytest.mark.parametrize("text", ["", " ", "a\nb", "a\x00", "\ud800", "a\u202eb", "x" * 201, 5, True])
+def test_an_open_category_takes_short_printable_text_only(text):
+    assert set(faults(quarter=text)) == {"quarter"}
+
+
+def test_a_missing_field_is_refused_unless_declared_to_may_be_missing():
+    home, errors = parse_home(MARKET, {k: v for k, v in HOME.items() if k not in ("energy", "plot")})
+    assert [e.field for e in errors] == ["plot"]
+    assert home["energy"] is None
+    assert faults(energy=None) == {}
+    assert set(faults(plot=None)) == {"plot"}
+
+
+@pytest.mark.parametrize("wrong", ["livng_area", "Living area", "M2"])
+def test_an_unknown_name_is_answered_with_the_field_that_was_meant(wrong):
+    raw = {k: v for k, v in HOME.items() if k != "living_area"} | {wrong: 80}
+    said = {e.field: e.suggestion for e in parse_home(MARKET, raw)[1]}
+    assert said[wrong] == "did you mean 'living_area'?"
+
+
+def test_contradictory_fields_name_the_rule():
+    error = parse_home(MARKET, HOME | {"living_area": 20, "rooms": 5})[1][0]
+    assert (error.field, error.rule) == ("rooms", "rooms_fit")
+    assert "a room needs five square metres" in str(error.suggestion)
+
+
+def test_swapped_coordinates_are_recognised():
+    assert faults(lat=HOME["lon"], lon=HOME["lat"]) == {
+        "lat": "lat and lon look swapped",
+        "lon": "lat and lon look swapped",
+    }
+
+
+def test_all_faults_are_told_at_once():
+    assert set(faults(rooms="3", lift=1, kind="castle", colour="red")) == {"rooms", "lift", "kind", "colour"}
+
+
+def test_a_thousand_unknown_fields_are_not_all_looked_up():
+    assert len(parse_home(MARKET, HOME | {f"x{i}": 1 for i in range(1000)})[1]) == 20
+
+
+@pytest.mark.parametrize("raw", [None, [], "home", 3])
+def test_a_home_must_be_an_object(raw):
+    assert [e.field for e in parse_home(MARKET, raw)[1]] == ["home"]
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@given(st.dictionaries(st.sampled_from(MARKET.field_names) | st.text(max_size=8), ANYTHING))
+def test_whatever_is_sent_is_refused_or_comes_out_as_declared(raw):
+    home, errors = parse_home(MARKET, HOME | raw)
+    assert not any(name not in MARKET for name in raw) or errors
+    if not errors:
+        assert all(home[name] == (HOME | raw).get(name) for name in MARKET.field_names)
+        assert parse_home(MARKET, home) == (home, [])
+
+
+def test_the_typical_home_is_one_that_the_api_takes():
+    home = typical_home(train())
+    assert parse_home(MARKET, home) == (home, [])

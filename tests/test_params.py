@@ -1,0 +1,77 @@
+"""params.yaml is read strictly: what would be ignored elsewhere is answered with its line here."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pipelines.params import ParamsError, SearchRange, load_params
+
+PARAMS = """\
+market: town
+seed: 1
+validate: {max_set_aside_share: 0.05, max_row_drop_share: 0.1, max_shift: 0.25}
+split: {holdout_months: 12, fold_count: 3, fold_months: 12}
+tune:
+  trials: 5
+  keep_best: 2
+  max_rounds: 100
+  patience: 10
+  search:
+    num_leaves: {low: 8, high: 64, log: true, integer: true}
+    lambda_l2: {low: 0, high: 9.5}
+serve: {horizon_days: 366, level: 0.9}
+gate: {default: {min_rows: 30}}
+"""
+
+
+def test_every_value_is_typed(tmp_path):
+    params = _load(tmp_path, PARAMS)
+    assert params.market_file == Path("data/markets/town.yaml")
+    assert (params.split.fold_count, params.validate.max_shift, params.serve.level) == (3, 0.25, 0.9)
+    assert params.tune.search == {
+        "num_leaves": SearchRange(8, 64, log=True, integer=True),
+        "lambda_l2": SearchRange(0.0, 9.5),
+    }
+    assert params.gate == {"default": {"min_rows": 30}}
+
+
+def test_the_projects_own_file_is_allowed():
+    assert load_params().market_file.is_file()
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "answer"),
+    [
+        ("seed: 1", "sed: 1", ":2: sed: unknown key; allowed: market, seed, .*; did you mean 'seed'"),
+        ("seed: 1\n", "", ":1: the key 'seed' is missing"),
+        ("seed: 1", "seed: 1.5", ":2: seed: is 1.5; allowed: a whole number from 0 to 2147483647"),
+        ("seed: 1", "seed: true", ":2: seed: is True; allowed: a whole number"),
+        ("max_shift: 0.25", "max_shift: -1", ":3: validate.max_shift: is -1; allowed: a number from 0 to 1"),
+        ("fold_count: 3", "fold_count: 0", ":4: split.fold_count: is 0; allowed: a whole number of at least 1"),
+        ("trials: 5", "trials: many", ":6: tune.trials: is 'many'; allowed: a whole number"),
+        ("high: 64", "high: 64.5", ":11: tune.search.num_leaves.high: is 64.5; allowed: a whole number"),
+        ("high: 64", "high: 8", ":11: tune.search.num_leaves.high: is 8; allowed: a number above low"),
+        ("low: 0, high", "low: 0, log: true, high", ":12: tune.search.lambda_l2.low: is 0; allowed: a number above 0"),
+        ("low: 0, high", "lo: 0, high", ":12: tune.search.lambda_l2.lo: unknown key; .*did you mean 'low'"),
+        ("level: 0.9", "level: 90", ":13: serve.level: is 90; allowed: a number from 0.5 to 0.99"),
+        ("gate: {default: {min_rows: 30}}", "gate: 3", ":14: gate: must be a mapping"),
+        ("gate: {default: {min_rows: 30}}", "gate:", ":14: gate: is empty"),
+        ("seed: 1\n", "seed: 1\nseed: 2\n", ":3: seed: the key is given twice, first in line 2"),
+    ],
+)
+def test_a_fault_is_answered_with_its_line(tmp_path, right, wrong, answer):
+    assert right in PARAMS
+    with pytest.raises(ParamsError, match=re.escape(str(tmp_path / "params.yaml")) + answer):
+        _load(tmp_path, PARAMS.replace(right, wrong, 1))
+
+
+def test_an_absent_file_is_a_fault(tmp_path):
+    with pytest.raises(ParamsError, match=r"params.yaml: can't be read"):
+        load_params(tmp_path / "params.yaml")
+
+
+def _load(folder, text):
+    path = folder / "params.yaml"
+    path.write_text(text)
+    return load_params(path)
