@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -13,7 +14,7 @@ from expectations.checks import Check, Expected, examples
 from models.declaration import span
 from models.field import Field
 from models.market import Market
-from models.sales import FLAGS, SALE_COLUMNS
+from models.sales import SALE_COLUMNS, read_cells
 
 FIRST_DAY = dt.date(1900, 1, 1)
 #: The library's name for the type that `models/sales.py` gives a column it could read.
@@ -56,30 +57,21 @@ def whole_numbers(sales: pd.DataFrame, market: Market) -> dict[str, pd.Series]:
     }
 
 
-def unreadable(sales: pd.DataFrame, market: Market, column: str) -> pd.Series:
-    """Which cells of a column that stayed text keep it from its type (see `canonical_sales`)."""
-    cells = sales[column]
-    kind, _ = _kinds(market)[column]
-    match kind:
-        case "category":
-            read = cells.map(lambda value: isinstance(value, str))
-        case "flag":
-            read = cells.astype("str").str.lower().isin(FLAGS)
-        case "date":
-            style = market.date_format
-            read = pd.to_datetime(cells, errors="coerce", format=style or "ISO8601", utc=style is None).notna()
-        case _:
-            read = pd.to_numeric(cells, errors="coerce").notna()
-    return cells.notna() & ~read
+def with_source_columns(check: Check, sales: pd.DataFrame, market: Market) -> Check:
+    """A failed check of the columns, naming those of the source, which may be called otherwise."""
+    sources = {**market.columns, **{field.name: field.column for field in market.fields}}
+    absent = [f"{name} ({sources[name]!r} in the source)" for name in _kinds(market) if name not in sales]
+    return replace(check, detail=f"missing: {', '.join(absent)}") if absent and not check.passed else check
 
 
 def with_cells(check: Check, sales: pd.DataFrame, market: Market, column: str) -> Check:
     """A failed type check, with the cells that caused it: the library sees only the column's type."""
     if check.passed or not check.was_run:
         return check
-    rows = sales.index[unreadable(sales, market, column)]
+    cells, (kind, _) = sales[column], _kinds(market)[column]
+    rows = sales.index[cells.notna() & read_cells(cells.astype("str"), kind, market.date_format).isna()]
     detail = f"{len(rows):,} of {len(sales):,} sales" if len(rows) else check.detail
-    return Check(check.rule, check.severity, False, len(rows), detail, examples(sales, list(rows), [column]))
+    return replace(check, failed_count=len(rows), detail=detail, examples=examples(sales, list(rows), [column]))
 
 
 def _kinds(market: Market) -> dict[str, tuple[str, str]]:

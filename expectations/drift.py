@@ -59,10 +59,17 @@ def version_before(current: Mapping[str, Any], earlier: Iterable[Any]) -> Mappin
 def shifts(sales: pd.DataFrame, before: Mapping[str, Any]) -> dict[str, float]:
     """How far each column moved since the version `before`, from 0 to 1, for the columns that both have."""
     return {
-        column: _distance(known["shares"], _shares(sales[column], known.get("edges")))
+        column: distance(known["shares"], _shares(sales[column], known.get("edges")))
         for column, known in before["columns"].items()
         if column in sales and ("edges" not in known or pd.api.types.is_numeric_dtype(sales[column]))
     }
+
+
+def distance(before: Mapping[str, float], after: Mapping[str, float]) -> float:
+    """The total variation distance between two tables of shares, 0 to 1, over the classes of the earlier one."""
+    after = _fold(after, before)
+    gaps = [abs(before.get(name, 0.0) - after.get(name, 0.0)) for name in sorted({*before, *after})]
+    return round(sum(gaps) / 2, 4)
 
 
 def volume_expectations(before: Mapping[str, Any], max_row_drop_share: float) -> list[Expected]:
@@ -119,9 +126,3 @@ def _fold(shares: Mapping[str, float], names: Iterable[str]) -> dict[str, float]
     kept = {name: shares[name] for name in names if name in shares}
     rest = round(sum(shares[name] for name in sorted(shares) if name not in kept), 6)
     return kept | ({REST: rest} if rest else {})
-
-
-def _distance(before: Mapping[str, float], after: Mapping[str, float]) -> float:
-    after = _fold(after, before)
-    gaps = [abs(before.get(name, 0.0) - after.get(name, 0.0)) for name in sorted({*before, *after})]
-    return round(sum(gaps) / 2, 4)

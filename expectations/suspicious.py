@@ -108,7 +108,7 @@ def out_of_line(sales: pd.DataFrame, area: Field | None, neighbourhood: Field | 
     equal houses must not make a bargain suspicious.
     """
     worth = sales["price"] / sales[area.name] if area else sales["price"]
-    level = np.log(worth.where((worth > 0) & np.isfinite(worth)))
+    level = pd.Series(np.log(worth.where((worth > 0) & np.isfinite(worth))), sales.index)
     away = (level - _usual(level, sales, neighbourhood)).abs()
     spread = NORMAL_MAD * _usual(away, sales, neighbourhood).clip(lower=away.median())
     return (away > OUT_OF_LINE_DEVIATIONS * spread) & (spread > 0)

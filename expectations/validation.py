@@ -97,7 +97,8 @@ def validate(
 def check_cells(sales: pd.DataFrame, market: Market, today: dt.date, suites: Path = SUITES) -> list[Check]:
     """Columns, types, then every cell. A column that is absent or of another type fails there, once;
     the rules about its cells are kept as not checked."""
-    checks = run_suite("columns", sales, declared.column_expectations(market))
+    (columns,) = run_suite("columns", sales, declared.column_expectations(market))
+    checks = [declared.with_source_columns(columns, sales, market)]
     types = declared.type_expectations(market)
     unusable = []
     for column, check in zip(types, run_suite("types", sales, list(types.values())), strict=True):

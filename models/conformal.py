@@ -23,7 +23,9 @@ def residual_band(residuals: np.ndarray, level: float) -> tuple[float, float]:
     tail = round((1 - level) / 2, 12)  # 0.05, not 0.04999…, or the order statistics slip by one
     needed = math.ceil(1 / tail) - 1
     if len(residuals) < needed:
-        raise ValueError(f"{len(residuals)} residuals are too few for a {level:.0%} range; at least {needed} are needed")
+        raise ValueError(
+            f"{len(residuals)} residuals are too few for a {level:.0%} range; at least {needed} are needed"
+        )
     low = residuals[math.floor((len(residuals) + 1) * tail) - 1]
     high = residuals[math.ceil((len(residuals) + 1) * (1 - tail)) - 1]
     return min(float(low), 0.0), max(float(high), 0.0)

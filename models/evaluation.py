@@ -49,7 +49,11 @@ def reference_values(
 
 
 def evaluation(
-    valuer: Valuer, holdout: pd.DataFrame, valued: pd.DataFrame, references: Mapping[str, np.ndarray], train: pd.DataFrame
+    valuer: Valuer,
+    holdout: pd.DataFrame,
+    valued: pd.DataFrame,
+    references: Mapping[str, np.ndarray],
+    train: pd.DataFrame,
 ) -> dict[str, Any]:
     """All figures of the candidate, ready for JSON; `valued` is row for row with `holdout`."""
     prices, values = valued["price"].to_numpy(), valued["value"].to_numpy()
@@ -83,6 +87,10 @@ def _segments(
         if (field := market.role(role)) is not None:
             labels[role] = holdout[field.name].fillna("missing")
     order = np.argsort(np.argsort(values, kind="stable"), kind="stable")
-    labels["price_tier"] = pd.Series([f"tier {1 + i}" for i in order * TIERS // max(len(values), 1)], index=holdout.index)
-    labels["history"] = holdout["property_id"].isin(train["property_id"]).map({True: "sold before", False: "first sale"})
-    return {name: dict(sorted(label.groupby(label.to_numpy()).indices.items())) for name, label in labels.items()}
+    labels["price_tier"] = pd.Series(
+        [f"tier {1 + i}" for i in order * TIERS // max(len(values), 1)], index=holdout.index
+    )
+    labels["history"] = (
+        holdout["property_id"].isin(train["property_id"]).map({True: "sold before", False: "first sale"})
+    )
+    return {name: {g: np.flatnonzero(label == g) for g in sorted(label.unique())} for name, label in labels.items()}

@@ -49,7 +49,7 @@ class _Term:
 
     def columns(self, values: pd.Series) -> np.ndarray:
         if self.field.is_category:
-            return np.column_stack([(values == c).to_numpy("float64") for c in self.categories] or [np.zeros((len(values), 0))])
+            return (values.to_numpy()[:, None] == np.array(self.categories, dtype=object)[None, :]).astype("float64")
         number = values.to_numpy("float64")
         if self.field.type == "flag":
             return np.nan_to_num(number)[:, None]
@@ -94,7 +94,9 @@ def _term(field: Field, values: pd.Series) -> _Term:
     number = values.dropna().to_numpy("float64")
     if not len(number):
         return _Term(field)
-    log = bool(number.min() >= 0 and np.quantile(number, 0.99) > 4 * np.median(number) > 0) or field.role == "living_area"
+    log = (
+        bool(number.min() >= 0 and np.quantile(number, 0.99) > 4 * np.median(number) > 0) or field.role == "living_area"
+    )
     number = np.log1p(np.maximum(number, 0)) if log else number
     return _Term(field, log=log, mean=float(number.mean()), spread=float(number.std()) or 1.0)
 

@@ -13,7 +13,7 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
-#: Months whose trend carries the index past its last month. Of the spans backtested on the Seattle sales it erred least.
+#: Months whose trend carries the index past its last month: enough to see past the seasons.
 TREND_MONTHS = 18
 
 

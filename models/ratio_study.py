@@ -31,7 +31,9 @@ def study(values: np.ndarray, prices: np.ndarray) -> dict[str, float | int | Non
         raise ValueError(f"values have shape {values.shape} and prices {prices.shape}; both must be (n,)")
     for name, numbers in (("value", values), ("price", prices)):
         if len(wrong := numbers[~(np.isfinite(numbers) & (numbers > 0))]):
-            raise ValueError(f"{len(wrong)} of {len(numbers)} {name}s are not positive finite numbers, such as {wrong[0]}")
+            raise ValueError(
+                f"{len(wrong)} of {len(numbers)} {name}s are not positive finite numbers, such as {wrong[0]}"
+            )
     if not len(values):
         return {"n": 0} | dict.fromkeys(FIGURES[1:])
     ratio = values / prices

@@ -39,7 +39,8 @@ def reasons_in_money(
     unrounded = math.exp(log_base + total)
     mean = (unrounded - base) / total if abs(total) > 1e-9 else base
     cents = sorted(
-        ((name, label, round(100 * mean * c)) for name, label, c in contributions), key=lambda part: (-abs(part[2]), part[0])
+        ((name, label, round(100 * mean * c)) for name, label, c in contributions),
+        key=lambda part: (-abs(part[2]), part[0]),
     )
     base_cents = round(100 * base)
     rest = round(100 * value) - base_cents - sum(amount for _, _, amount in cents)

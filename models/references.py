@@ -41,7 +41,9 @@ def median_per_area(train: pd.DataFrame, homes: pd.DataFrame, market: Market) ->
 
 def last_sale_indexed(train: pd.DataFrame, homes: pd.DataFrame, market: Market, hedonic: Hedonic) -> np.ndarray:
     """The property's last training sale carried by the market index; where there is none, `median_per_area`."""
-    last = train.sort_values(["sale_date", "sale_id"]).drop_duplicates("property_id", keep="last").set_index("property_id")
+    last = (
+        train.sort_values(["sale_date", "sale_id"]).drop_duplicates("property_id", keep="last").set_index("property_id")
+    )
     found = homes["property_id"].isin(last.index).to_numpy()
     values = median_per_area(train, homes, market)
     if found.any():

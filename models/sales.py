@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from models.market import Field, Market
+from models.market import Market
 
 SALE_COLUMNS = ("sale_id", "property_id", "sale_date", "price")
 #: What sources write for "not known", in any case. A category's declared values are never taken for it.
@@ -27,19 +27,20 @@ def canonical_sales(raw: pd.DataFrame, market: Market) -> pd.DataFrame:
     Args:
         raw: the source's rows; cells are text, or already typed (a Parquet source).
     """
-    sales = pd.DataFrame(index=raw.index)
+    columns: dict[str, pd.Series] = {}
     for role in SALE_COLUMNS:
         if (column := market.columns[role]) in raw:
             match role:
                 case "price":
-                    sales[role] = _number(_text(raw[column]))
+                    columns[role] = _column(_text(raw[column]), "number")
                 case "sale_date":
-                    sales[role] = _date(raw[column], market.date_format)
+                    columns[role] = _date(raw[column], market.date_format)
                 case _:
-                    sales[role] = _text(raw[column])
+                    columns[role] = _text(raw[column])
     for field in market.fields:
         if field.column in raw:
-            sales[field.name] = _field(_text(raw[field.column], field.values), field)
+            columns[field.name] = _column(_text(raw[field.column], field.values), field.type)
+    sales = pd.DataFrame(columns, index=raw.index)
     order = [c for c in ("sale_date", "sale_id") if c in sales]
     return sales.sort_values(order, kind="stable", ignore_index=True) if order else sales
 
@@ -57,35 +58,35 @@ def _float_text(x: float) -> str:
     return f"{x:.0f}" if float(x).is_integer() else repr(float(x))
 
 
-def _field(text: pd.Series, field: Field) -> pd.Series:
-    match field.type:
+def read_cells(text: pd.Series, kind: str, date_format: str | None = None) -> pd.Series:
+    """Each cell as `kind` (a field's type, or "date"), cell by cell; missing where it can't be read as that."""
+    match kind:
         case "category":
             return text
         case "flag":
-            read = text.str.lower().map(FLAGS).astype("float64")
-            return read if _all_read(text, read) else text
+            return text.str.lower().map(FLAGS).astype("float64")
+        case "date":
+            return _days(text, date_format)
         case _:
-            return _number(text)
+            read = pd.to_numeric(text, errors="coerce").astype("float64")
+            return read.where(np.isfinite(read))  # "inf" is read as a number, but is none that a home can have
 
 
-def _number(text: pd.Series) -> pd.Series:
-    read = pd.to_numeric(text, errors="coerce").astype("float64")
-    read = read.where(np.isfinite(read))  # "inf" is read as a number, but is none that a home can have
-    return read if _all_read(text, read) else text
+def _column(text: pd.Series, kind: str, date_format: str | None = None) -> pd.Series:
+    read = read_cells(text, kind, date_format)
+    return read if bool((text.isna() | read.notna()).all()) else text
 
 
 def _date(cells: pd.Series, date_format: str | None) -> pd.Series:
-    """The calendar day as the source writes it: a time of day is dropped, and a time zone doesn't move the day."""
     if pd.api.types.is_datetime64_any_dtype(cells):
         return cells.dt.tz_localize(None).dt.normalize().astype("datetime64[us]")
-    text = _text(cells)
+    return _column(_text(cells), "date", date_format)
+
+
+def _days(text: pd.Series, date_format: str | None) -> pd.Series:
+    """The calendar day as the source writes it: a time of day is dropped, and a time zone doesn't move the day."""
     read = pd.to_datetime(text, errors="coerce", format=date_format or "ISO8601", utc=date_format is None)
-    if not _all_read(text, read):
-        return text
     if date_format is None:
-        read = pd.to_datetime(text.str.replace("[T ].*", "", regex=True), format="ISO8601")
+        day = text.where(read.notna()).str.replace("[T ].*", "", regex=True)
+        read = pd.to_datetime(day, format="ISO8601")
     return read.dt.tz_localize(None).dt.normalize().astype("datetime64[us]")
-
-
-def _all_read(text: pd.Series, read: pd.Series) -> bool:
-    return bool((text.isna() | read.notna()).all())

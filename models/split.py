@@ -68,8 +68,8 @@ def plan_split(dates: pd.Series, holdout_months: int, fold_count: int, fold_mont
     starts = [start - fold_months * (fold_count - i) for i in range(fold_count)]
     if (starts[0] - first).n < fold_months:
         raise ValueError(
-            f"a history of {history} months ({first} to {end - 1}) is too short for a hold-out of {holdout_months} months "
-            f"and {fold_count} folds of {fold_months}; lower split.fold_count or bring earlier sales"
+            f"a history of {history} months ({first} to {end - 1}) is too short for a hold-out of {holdout_months} "
+            f"months and {fold_count} folds of {fold_months}; lower split.fold_count or bring earlier sales"
         )
     folds = tuple(Window(s.to_timestamp(), (s + fold_months).to_timestamp()) for s in starts)
     return Split(Window(start.to_timestamp(), end.to_timestamp()), folds)

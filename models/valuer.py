@@ -71,7 +71,9 @@ class Valuer:
     def last_day(self) -> date:
         return self.memory_end + timedelta(days=self.horizon_days)
 
-    def value(self, homes: pd.DataFrame | Mapping[str, Sequence[Any]], as_of: Sequence[date] | pd.Series | date) -> np.ndarray:
+    def value(
+        self, homes: pd.DataFrame | Mapping[str, Sequence[Any]], as_of: Sequence[date] | pd.Series | date
+    ) -> np.ndarray:
         """Whole currency units, shape (homes,).
 
         Raises:
@@ -99,7 +101,9 @@ class Valuer:
         contributions = np.asarray(self.forest.predict(matrix, pred_contrib=True, num_threads=1))
         level_now, level_then = self._index([as_of, self.memory_end])
         return [
-            self._appraisal(home, as_of, values[i], lows[i], highs[i], contributions[i], level_now - level_then, level_then)
+            self._appraisal(
+                home, as_of, values[i], lows[i], highs[i], contributions[i], level_now - level_then, level_then
+            )
             for i, home in enumerate(homes)
         ]
 
@@ -132,8 +136,8 @@ class Valuer:
         warnings = []
         if as_of > self.memory_end:
             warnings.append(
-                f"as_of is {(as_of - self.memory_end).days} days after the last sale the model knows ({self.memory_end}); "
-                f"the market's trend was carried on"
+                f"as_of is {(as_of - self.memory_end).days} days after the last sale the model knows "
+                f"({self.memory_end}); the market's trend was carried on"
             )
         elif as_of < self.memory_end:
             warnings.append(f"as_of is in the past: sales up to {self.memory_end} have informed this value")
@@ -143,10 +147,14 @@ class Valuer:
             if given is None or given != given:
                 warnings.append(f"{field.label} is missing; the value does without it")
             elif field in unseen:
-                warnings.append(f"{field.label} {given!r} is not among the sales the model has seen; the value does without it")
+                warnings.append(
+                    f"{field.label} {given!r} is not among the sales the model has seen; the value does without it"
+                )
             elif field.name in self.support and not self.support[field.name][0] <= given <= self.support[field.name][1]:
                 low, high = self.support[field.name]
-                warnings.append(f"{field.label} {given:g} is outside the sales the model has seen ({low:g} to {high:g})")
+                warnings.append(
+                    f"{field.label} {given:g} is outside the sales the model has seen ({low:g} to {high:g})"
+                )
         return warnings
 
     def _values(self, matrix: np.ndarray, days: Sequence[date] | pd.Series) -> np.ndarray:

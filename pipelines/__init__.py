@@ -14,6 +14,8 @@ _SWITCHES = {
     "DO_NOT_TRACK": "true",
     # Idle OpenMP threads sleep; spinning, they take the processors from the thread that works.
     "OMP_WAIT_POLICY": "passive",
+    # Sums are added up in one order, whatever the machine's number of cores.
+    "OPENBLAS_NUM_THREADS": "1",
 }
 for _name, _value in _SWITCHES.items():
     os.environ.setdefault(_name, _value)

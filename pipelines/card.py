@@ -125,9 +125,9 @@ def _figure(check: Mapping[str, Any]) -> str:
         return "none"
     if name in MEANINGS:
         return shown(name, figure)
-    if name == "too_good" or name.startswith("reference."):
-        return shown("mdape", figure)
-    return f"{figure:,.0f}" if float(figure).is_integer() else f"{figure:.4f}"
+    if name == "champion":
+        return f"{100 * figure:+.2f} points"
+    return f"{figure:,.0f}" if name in ("rows", "complete") else shown("mdape", figure)
 
 
 def _facts(card: Mapping[str, Any]) -> list[str]:

@@ -36,7 +36,9 @@ def draw_evaluation(
 
 def _price_and_value(valued: pd.DataFrame, currency: str) -> Figure:
     figure, axes = plt.subplots(figsize=(6, 6))
-    axes.hexbin(valued["price"], valued["value"], xscale="log", yscale="log", gridsize=60, mincnt=1, cmap="Blues", bins="log")
+    axes.hexbin(
+        valued["price"], valued["value"], xscale="log", yscale="log", gridsize=60, mincnt=1, cmap="Blues", bins="log"
+    )
     ends = [valued["price"].min(), valued["price"].max()]
     axes.plot(ends, ends, color=ORANGE, linewidth=1)
     axes.set(xlabel=f"price paid ({currency})", ylabel=f"value ({currency})", title="Value against price, hold-out")
@@ -48,7 +50,9 @@ def _by_month(valued: pd.DataFrame) -> Figure:
     months = ratio.groupby(valued["sale_date"].dt.to_period("M").astype("str"))
     figure, axes = plt.subplots(figsize=(8, 4))
     middle = months.median()
-    axes.fill_between(middle.index, months.quantile(0.25), months.quantile(0.75), color=BLUE, alpha=0.2, label="middle half")
+    axes.fill_between(
+        middle.index, months.quantile(0.25), months.quantile(0.75), color=BLUE, alpha=0.2, label="middle half"
+    )
     axes.plot(middle.index, middle, color=BLUE, marker="o", label="median")
     axes.axhline(1, color=ORANGE, linewidth=1)
     axes.tick_params(axis="x", rotation=90)
@@ -81,7 +85,7 @@ def _beside_references(figures: dict[str, Any]) -> Figure:
 
 def _index(valuer: Valuer) -> Figure:
     days = pd.date_range(valuer.first_day, valuer.last_day, freq="D")
-    level = 100 * np.exp(valuer.index.level(days) - valuer.index.level(days[:1]))
+    level = 100 * np.exp(valuer.index.level(days.to_numpy()) - valuer.index.level([valuer.first_day]))
     known = days.date <= valuer.memory_end
     figure, axes = plt.subplots(figsize=(8, 4))
     axes.plot(days[known], level[known], color=BLUE, label="from sales")

@@ -140,8 +140,8 @@ def find_champion(tracking: Tracking, candidate: Candidate, folder: Path) -> Cha
     if digest == candidate.digest:
         return None  # its files are the candidate's: judged and promoted again, it is whole again
     raise PromoteError(
-        f"the champion of {name}, bundle {digest}, is neither whole in the store nor in MLflow's artifacts. Bring one of "
-        f"them back from a backup; or, to begin anew without it, delete the alias 'champion' of {name} in MLflow "
+        f"the champion of {name}, bundle {digest}, is neither whole in the store nor in MLflow's artifacts. Bring one "
+        f"of them back from a backup; or, to begin anew without it, delete the alias 'champion' of {name} in MLflow "
         f"and {store.pointer_file()}, then run `dvc repro`"
     )
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import tempfile
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version as installed
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 CHAMPION = "champion"
-ARTIFACT = "model"
 PROMOTED_AT = "assay.promoted_at"
 LIBRARIES = ("lightgbm", "numpy", "pandas", "pyarrow", "scipy")
 #: Figures of the reference models and the champion that are worth a column in MLflow's table of runs.
@@ -67,7 +68,7 @@ def register(
     if known is None:
         known = _create_version(tracking, run.info.run_id, card, bundle)
     elif not _holds(tracking, known, card):
-        _upload(tracking, known.model_id, card, bundle)
+        _upload(tracking, _model_id(known), card, bundle)
     _describe(tracking, known, card)
     return _registered(known)
 
@@ -96,10 +97,10 @@ def crown(tracking: Tracking, version: Registered, promoted_at: str) -> None:
 def fetch(tracking: Tracking, version: Registered, folder: Path) -> tuple[Path, dict[str, Any]] | None:
     """The version's bundle and card from MLflow's artifacts; None where they are lost or not what was registered."""
     found = tracking.client.get_model_version(version.name, version.version)
-    if (bundle := _download(found.model_id, "artifacts/bundle", folder)) is None:
+    if (bundle := _download(_model_id(found), "artifacts/bundle", folder)) is None:
         return None
     try:
-        card_file = _download(found.model_id, "card.json", folder)
+        card_file = _download(_model_id(found), "card.json", folder)
         if card_file is None or bundle_digest(bundle) != version.digest:
             return None
         card = json.loads(card_file.read_bytes())
@@ -142,22 +143,30 @@ def _create_version(tracking: Tracking, run_id: str, card: Mapping[str, Any], bu
     )
 
 
-def _upload(tracking: Tracking, model_id: str | None, card: Mapping[str, Any], bundle: Path) -> None:
+def _model_id(version: ModelVersion) -> str:
+    """The logged model a version was made of; `version.model_id` is empty in what a search returns."""
+    return str(version.source).rpartition("/")[2]
+
+
+def _upload(tracking: Tracking, model_id: str, card: Mapping[str, Any], bundle: Path) -> None:
     """The bundle as a model that `mlflow.pyfunc.load_model` gives back, with the card beside it."""
     import mlflow
 
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary) / ARTIFACT
+    with tempfile.TemporaryDirectory() as temporary, warnings.catch_warnings():
+        # An example would be valued in a process of its own to guess what is stated below.
+        warnings.filterwarnings("ignore", ".*An input example was not provided")
+        folder, named = Path(temporary) / "model", Path(temporary) / "bundle"
+        shutil.copytree(bundle, named)  # MLflow keeps the folder's own name, whatever the key says
         mlflow.pyfunc.save_model(
             str(folder),
             python_model=str(Path(__file__).with_name("logged_model.py")),
             code_paths=[str(Path(__file__).parents[1] / "models")],
-            artifacts={"bundle": str(bundle)},
+            artifacts={"bundle": str(named)},
             signature=_signature(bundle),
             pip_requirements=[f"{name}=={installed(name)}" for name in LIBRARIES],
         )
         write_json(folder / "card.json", dict(card))
-        tracking.client.log_model_artifacts(model_id or "", str(folder))
+        tracking.client.log_model_artifacts(model_id, str(folder))
 
 
 def _signature(bundle: Path) -> Any:
@@ -177,7 +186,7 @@ def _holds(tracking: Tracking, version: ModelVersion, card: Mapping[str, Any]) -
     return found is not None and found[1] == card
 
 
-def _download(model_id: str | None, path: str, folder: Path) -> Path | None:
+def _download(model_id: str, path: str, folder: Path) -> Path | None:
     import mlflow
     from mlflow.exceptions import MlflowException
 
@@ -240,11 +249,11 @@ def _metrics(card: Mapping[str, Any]) -> dict[str, float]:
 
 def _tags(card: Mapping[str, Any]) -> dict[str, str]:
     verdict = card["verdict"]
-    return {
+    commit = {} if card["commit"] == "none" else {"mlflow.source.git.commit": card["commit"].removesuffix("+dirty")}
+    return commit | {
         "verdict": SAID[verdict["outcome"]],
         "verdict.reason": " ".join(verdict["reasons"]) or f"All {len(verdict['checks'])} checks passed.",
         "assay.data": card["data"],
         "assay.lock": card["lock"],
         "assay.commit": card["commit"],
-        "mlflow.source.git.commit": card["commit"].removesuffix("+dirty"),
     }

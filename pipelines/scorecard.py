@@ -40,9 +40,9 @@ def told(card: Mapping[str, Any]) -> str:
     references = card["references"]
     bounds = {c["name"]: c["bound"] for c in card["verdict"]["checks"]}
     heads = ["", "champion", *(name.replace("_", " ") for name in references), "allowed", "what it says"]
+    models = (card["figures"], *references.values())
     rows = [
-        [name, *(shown(name, number(row.get(name))) for row in (card["figures"], *references.values()))]
-        + [bounds.get(name, ""), MEANINGS[name]]
+        [name, *(shown(name, number(row.get(name))) for row in models), bounds.get(name, ""), MEANINGS[name]]
         for name in FIGURES
     ]
     holdout, market = card["holdout"], card["market"]

@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import shap
+from matplotlib.figure import Figure
 
 from models.valuer import Valuer
 from pipelines.figures import BLUE, save_figure
@@ -24,16 +25,20 @@ def draw_shap(valuer: Valuer, holdout: pd.DataFrame, seed: int, directory: Path)
     matrix = valuer.features.matrix(homes)
     labels = [f.label for f in valuer.market.fields]
     contributions = shap.TreeExplainer(valuer.forest).shap_values(matrix)
-    shap.summary_plot(contributions, matrix, feature_names=labels, show=False, plot_size=(8, 6), rng=np.random.default_rng(seed))
+    shap.summary_plot(
+        contributions, matrix, feature_names=labels, show=False, plot_size=(8, 6), rng=np.random.default_rng(seed)
+    )
     figure = plt.gcf()
     figure.axes[0].set_xlabel("effect on log price")
     save_figure(figure, directory / "shap_summary.png")
     weightiest = np.argsort(-np.abs(contributions).mean(axis=0), kind="stable")[:SHOWN]
     for i in weightiest:
-        save_figure(_dependence(valuer, i, homes, contributions[:, i]), directory / f"shap_{valuer.features.names[i]}.png")
+        save_figure(
+            _dependence(valuer, i, homes, contributions[:, i]), directory / f"shap_{valuer.features.names[i]}.png"
+        )
 
 
-def _dependence(valuer: Valuer, i: int, homes: pd.DataFrame, effect: np.ndarray) -> plt.Figure:
+def _dependence(valuer: Valuer, i: int, homes: pd.DataFrame, effect: np.ndarray) -> Figure:
     field = valuer.market.fields[i]
     figure, axes = plt.subplots(figsize=(7, 4))
     if field.is_category:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import optuna
@@ -15,7 +17,7 @@ from pipelines.figures import save_figure
 
 def draw_study(study: optuna.Study, directory: Path) -> None:
     """Writes history, slices and parallel coordinates, and the importances once two trials are complete."""
-    draw = {
+    draw: dict[str, Callable[[optuna.Study], Any]] = {
         "history": optuna_plots.plot_optimization_history,
         "slices": optuna_plots.plot_slice,
         "parallel": optuna_plots.plot_parallel_coordinate,

@@ -57,8 +57,9 @@ def connect(market: str) -> Tracking:
     Raises:
         TrackingError: when it can't be reached.
     """
-    for noisy in ("mlflow", "alembic"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    logging.getLogger("alembic").setLevel(logging.ERROR)
     import mlflow
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
@@ -83,7 +84,7 @@ def connect(market: str) -> Tracking:
 
 
 def _create_database(path: Path) -> None:
-    """Made beside its place and renamed: a kill during MLflow's minutes of migrations leaves nothing half made."""
+    """Made beside its place and renamed: a kill during MLflow's many migrations leaves nothing half made."""
     if path.exists():
         return
     from mlflow import MlflowClient

@@ -24,7 +24,14 @@ def main() -> None:
     windows = Split.from_dict(read_json(WINDOWS)).folds
     folds = [make_fold(sales, window, market) for window in tqdm(windows, desc="train: calibration folds")]
     valuer = fit_valuer(
-        sales, market, folds, best["searched"], best["rounds"], params.seed, params.serve.level, params.serve.horizon_days
+        sales,
+        market,
+        folds,
+        best["searched"],
+        best["rounds"],
+        params.seed,
+        params.serve.level,
+        params.serve.horizon_days,
     )
     digest = write_bundle(BUNDLE, valuer)
     print(f"{valuer.forest.num_trees()} trees on {len(sales):,} sales up to {valuer.memory_end}: bundle {digest[:12]}")

@@ -17,7 +17,7 @@ from serving.champion import REPAIR, Champion, NoChampion, Pointer, load_champio
 from serving.edge import Edge
 
 #: Backstop only: the edge gives a body its own deadline before a slot is taken.
-TIMEOUT = 30
+TIMEOUT = 60
 MOST_AT_ONCE = 64
 _log = logging.getLogger("bentoml.assay")
 
@@ -29,11 +29,15 @@ class EdgedService(bentoml.Service[Any]):
         return Edge(super().to_asgi(is_main))
 
 
+def _tag(name: str) -> Tag:
+    return Tag.from_taglike(name)
+
+
 @attrs.frozen
 class PackedChampion(BentoModel):
-    """The champion as `bentoml build` packs it: never looked for in a cloud, and its digest written down."""
+    """The champion as `bentoml build` packs it: its digest written down, and never looked for in a cloud."""
 
-    tag: Tag = attrs.field(converter=lambda tag: Tag.from_taglike(tag))
+    tag: Tag = attrs.field(converter=_tag)
     digest: str = ""
 
     def to_info(self, alias: str | None = None) -> Any:
@@ -43,6 +47,10 @@ class PackedChampion(BentoModel):
                 f"that BENTOML_HOME names; {REPAIR}, then `make bento`"
             )
         return attrs.evolve(super().to_info(alias), metadata={"digest": self.digest})
+
+    def resolve(self, base_path: Any = None) -> Any:
+        """Only what is in the store already; a server without it starts, and says what is missing."""
+        return None if self.stored is None else super().resolve(base_path)
 
 
 def _packed() -> PackedChampion:

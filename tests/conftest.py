@@ -61,4 +61,4 @@ def project(tmp_path: Path, empty_mlflow: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("BENTOML_HOME", str(tmp_path / ".assay/bentoml"))
     monkeypatch.chdir(tmp_path)
     yield tmp_path
-    mlflow.set_tracking_uri(None)  # MLflow remembers the last one for the whole process
+    mlflow.set_tracking_uri("")  # MLflow remembers the last one for the whole process

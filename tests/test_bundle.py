@@ -41,7 +41,9 @@ def test_a_missing_file_is_named(bundle, name, tmp_path):
     (tmp_path / name).rename(bundle / name)
 
 
-@pytest.mark.parametrize("manifest", ["", "[]", "null", '{"format": 1}', '{"format": 2, "files": {}}', '{"format": 1, "files": {}}'])
+@pytest.mark.parametrize(
+    "manifest", ["", "[]", "null", '{"format": 1}', '{"format": 2, "files": {}}', '{"format": 1, "files": {}}']
+)
 def test_a_manifest_that_promises_nothing_is_refused(bundle, manifest):
     path = bundle / MANIFEST
     honest = path.read_bytes()

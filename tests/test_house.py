@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
-from importlib.metadata import version
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +142,19 @@ def declared(*groups: str) -> list[Requirement]:
     return [Requirement(line) for line in lines]
 
 
+def test_every_library_imported_is_one_that_pyproject_asks_for() -> None:
+    asked = {canonicalize_name(r.name) for r in declared("train", "dev")}
+    ours = set(sys.stdlib_module_names) | {*ROOMS, "tests"}
+    provided_by = packages_distributions()
+    wrong = {
+        f"{path} imports {package}"
+        for path in project_files("*.py")
+        for package in imported_packages(path) - ours
+        if not {canonicalize_name(d) for d in provided_by.get(package, [])} & asked
+    }
+    assert not wrong
+
+
 @pytest.mark.parametrize(
     ("lock", "groups"),
     [("requirements.lock", ("train", "dev")), ("serving/requirements.lock", ())],
@@ -187,6 +200,12 @@ def test_a_stage_depends_on_exactly_the_code_it_runs(stage: str) -> None:
     missing, surplus = sorted(wanted - declared_code), sorted(declared_code - wanted)
     lines = [f"  add     - {path}" for path in missing] + [f"  remove  - {path}" for path in surplus]
     assert not lines, f"dvc.yaml, the deps of {stage}:\n" + "\n".join(lines)
+
+
+def test_a_file_that_code_reads_beside_itself_is_a_dependency_too() -> None:
+    """Suites and templates decide the outcome as much as the code does."""
+    beside = {p.as_posix() for p in project_files("expectations/*") if p.suffix not in (".py", ".md")}
+    assert beside <= set(STAGES["validate"]["deps"])
 
 
 def test_each_stage_says_what_it_does_and_runs_its_own_file() -> None:

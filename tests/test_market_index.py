@@ -8,9 +8,8 @@ import pytest
 
 from models.hedonic import fit_hedonic
 from models.market_index import MarketIndex
-from models.split import before
+from models.split import before, plan_split
 from models.training import make_fold
-from models.split import plan_split
 from tests.town import TREND, town, town_sales
 
 

@@ -33,8 +33,12 @@ def test_prb_is_the_regression_slope_that_its_definition_gives():
 
 def test_perfect_values():
     figures = study(PRICES, PRICES)
-    assert figures["mdape"] == 0 and figures["cod"] == 0 and figures["r2"] == 1
-    assert figures["prd"] == pytest.approx(1) and figures["mki"] == pytest.approx(1) and figures["prb"] == pytest.approx(0)
+    assert figures["mdape"] == 0
+    assert figures["cod"] == 0
+    assert figures["r2"] == 1
+    assert figures["prd"] == pytest.approx(1)
+    assert figures["mki"] == pytest.approx(1)
+    assert figures["prb"] == pytest.approx(0)
 
 
 def test_no_sales_give_no_figure_rather_than_a_good_one():
@@ -71,4 +75,5 @@ def test_over_valuing_cheap_homes_shows_as_regressive(prices):
         return
     values = np.median(prices) * (prices / np.median(prices)) ** 0.7
     figures = study(values, prices)
-    assert figures["prd"] > 1 and figures["mki"] < 1
+    assert (figures["prd"] or 0) > 1
+    assert (figures["mki"] or 9) < 1

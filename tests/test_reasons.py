@@ -26,7 +26,9 @@ def test_rounding_is_its_own_small_line(log_base, amounts):
 
 
 def test_what_raises_the_log_price_raises_the_money_and_the_largest_comes_first():
-    _, reasons = reasons_in_money(500_000.0, 13.0, [("a", "A", 0.05), ("b", "B", -0.4), ("c", "C", math.log(500_000) - 12.65)])
+    _, reasons = reasons_in_money(
+        500_000.0, 13.0, [("a", "A", 0.05), ("b", "B", -0.4), ("c", "C", math.log(500_000) - 12.65)]
+    )
     assert [r.name for r in reasons][:2] == ["c", "b"]
     assert {r.name: r.amount > 0 for r in reasons[:3]} == {"a": True, "b": False, "c": True}
 

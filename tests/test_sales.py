@@ -144,8 +144,10 @@ def test_a_number_comes_out_exactly_as_it_was(numbers):
         assert canonical_sales(raw.assign(Area=cells), _market())["area"].tolist() == numbers
 
 
-@given(column=st.sampled_from(["Deed", "Parcel", "Day", "Paid", "Area", "Rooms", "Lift", "Zone", "Cellar"]),
-       cells=st.lists(st.text(st.characters(codec="utf-8")), min_size=1))
+@given(
+    column=st.sampled_from(["Deed", "Parcel", "Day", "Paid", "Area", "Rooms", "Lift", "Zone", "Cellar"]),
+    cells=st.lists(st.text(st.characters(codec="utf-8")), min_size=1),
+)
 @settings(deadline=None)
 def test_any_cells_are_read_or_kept(column, cells):
     """Whatever a file holds, no row is lost and nothing is raised: judging is validation's."""
@@ -169,8 +171,13 @@ def _market(date_format=None, property_id="Parcel"):
 
 def _source(rows):
     numbers = [str(i) for i in range(rows)]
-    return pd.DataFrame(
-        {"Deed": [n.zfill(6) for n in numbers], "Parcel": numbers, "Day": "2020-01-01", "Paid": "100000", "Area": "80.5",
-         "Rooms": "3", "Lift": "1", "Zone": "A", "Cellar": "full"},
-        index=range(rows), dtype="str",
-    )  # fmt: skip
+    cells = {
+        "Day": "2020-01-01",
+        "Paid": "100000",
+        "Area": "80.5",
+        "Rooms": "3",
+        "Lift": "1",
+        "Zone": "A",
+        "Cellar": "full",
+    }
+    return pd.DataFrame({"Deed": [n.zfill(6) for n in numbers], "Parcel": numbers} | cells, range(rows), dtype="str")

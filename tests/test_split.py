@@ -1,5 +1,7 @@
 """Training, folds and hold-out never share a sale, and nothing later is known earlier."""
 
+from itertools import pairwise
+
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -19,17 +21,14 @@ def test_seven_years_hold_out_the_whole_last_year():
     assert [str(f) for f in split.folds] == ["2013-01 to 2013-12", "2014-01 to 2014-12", "2015-01 to 2015-12"]
 
 
-@given(months=st.integers(5, 200), holdout=st.integers(1, 24), folds=st.integers(1, 4), fold_months=st.integers(1, 24))
+@given(months=st.integers(30, 200), holdout=st.integers(1, 24), folds=st.integers(1, 3), fold_months=st.integers(1, 24))
 def test_windows_follow_each_other_up_to_the_last_sale(months, holdout, folds, fold_months):
     dates = monthly(months)
-    try:
-        split = plan_split(dates, holdout, folds, fold_months)
-    except ValueError as error:
-        assert "too short" in str(error)
-        return
+    split = plan_split(dates, holdout, folds, fold_months)
     windows = [*split.folds, split.holdout]
-    assert all(earlier.end == later.first for earlier, later in zip(windows, windows[1:], strict=False))
-    assert windows[0].first > dates.min() and split.holdout.end > dates.max()
+    assert all(earlier.end == later.first for earlier, later in pairwise(windows))
+    assert windows[0].first > dates.min()
+    assert split.holdout.end > dates.max()
     assert Split.from_dict(split.to_dict()) == split
 
 

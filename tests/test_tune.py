@@ -65,7 +65,8 @@ def test_killed_and_resumed_it_ends_as_if_nothing_had_happened(uninterrupted, tm
     try:
         deadline = time.monotonic() + 120
         while finished_in(journal) < 3:
-            assert process.poll() is None and time.monotonic() < deadline, "the study ended before it could be killed"
+            assert process.poll() is None, "the study ended before it could be killed"
+            assert time.monotonic() < deadline
             time.sleep(0.01)
     finally:
         process.kill()

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.bundle import read_bundle, write_bundle
-from models.references import last_sale_indexed, median_per_area
-from models.hedonic import fit_hedonic
-from models.split import before, plan_split, within
 from models.evaluation import evaluation, reference_values, valued_holdout
+from models.hedonic import fit_hedonic
+from models.references import last_sale_indexed, median_per_area
+from models.split import before, plan_split, within
 from models.valuer import AsOfError
 from tests.town import SEARCHED, town, town_sales, town_valuer
 
@@ -68,7 +68,10 @@ def test_reasons_add_up_and_the_range_holds_the_value(valuer, home, day):
 def test_the_frame_and_the_single_home_roads_agree(valuer):
     sales = town_sales()[:50]
     frame = valuer.value(sales, TODAY)
-    rows = [{k: (None if v != v else v) for k, v in row.items()} for row in sales[list(town().field_names)].to_dict("records")]
+    rows = [
+        {k: (None if v != v else v) for k, v in row.items()}
+        for row in sales[list(town().field_names)].to_dict("records")
+    ]
     assert frame.tolist() == [a.value for a in valuer.appraise(rows, TODAY)]
 
 
@@ -81,7 +84,11 @@ def test_a_value_survives_the_way_to_disk_and_back(valuer, tmp_path):
     again, found = read_bundle(tmp_path / "bundle")
     assert found == digest
     assert one(again, HOME) == one(valuer, HOME)
-    assert (again.memory_end, again.horizon_days, again.support) == (valuer.memory_end, valuer.horizon_days, valuer.support)
+    assert (again.memory_end, again.horizon_days, again.support) == (
+        valuer.memory_end,
+        valuer.horizon_days,
+        valuer.support,
+    )
 
 
 def test_a_date_it_cannot_speak_for_is_refused_with_the_allowed_ones(valuer):
@@ -94,7 +101,8 @@ def test_a_later_date_moves_the_value_by_the_market_alone(valuer):
     then, now = one(valuer, HOME, valuer.memory_end), one(valuer, HOME, date(2020, 6, 1))
     market = {r.name: r.amount for r in now.reasons}["market"]
     assert {r.name: r.amount for r in then.reasons}["market"] == 0
-    assert now.value > then.value and market > 0
+    assert now.value > then.value
+    assert market > 0
 
 
 @pytest.mark.parametrize(
@@ -131,14 +139,22 @@ def test_an_empty_holdout_gives_no_figure():
     valuer = town_valuer(sales)
     nothing = sales[:0]
     judged = evaluation(valuer, nothing, valued_holdout(valuer, nothing), {}, sales)
-    assert judged["figures"]["n"] == 0 and judged["figures"]["mdape"] is None and judged["range"]["coverage"] is None
+    assert judged["figures"]["n"] == 0
+    assert judged["figures"]["mdape"] is None
+    assert judged["range"]["coverage"] is None
 
 
 def test_the_last_sale_is_carried_by_the_index():
     sales = town_sales()
     hedonic = fit_hedonic(sales, town())
-    home = sales[sales["property_id"] == sales["property_id"].iloc[-1]].tail(1).assign(sale_date=np.datetime64("2020-06-01"))
+    home = (
+        sales[sales["property_id"] == sales["property_id"].iloc[-1]]
+        .tail(1)
+        .assign(sale_date=np.datetime64("2020-06-01"))
+    )
     move = np.diff(hedonic.index.level([sales["sale_date"].iloc[-1].date(), date(2020, 6, 1)]))[0]
     assert last_sale_indexed(sales, home, town(), hedonic)[0] == pytest.approx(home["price"].iloc[0] * np.exp(move))
     stranger = home.assign(property_id="never sold")
-    np.testing.assert_allclose(last_sale_indexed(sales, stranger, town(), hedonic), median_per_area(sales, stranger, town()))
+    np.testing.assert_allclose(
+        last_sale_indexed(sales, stranger, town(), hedonic), median_per_area(sales, stranger, town())
+    )

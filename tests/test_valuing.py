@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from serving.api_doc import with_example
 from serving.champion import Champion
 from serving.problems import Problem
 from serving.valuing import MOST_HOMES, value_many, value_one
-from tests.served import HOME, MARKET, train
+from tests.served import HOME, MARKET, ROOT, train
 
 CARD = {"name": "valuation-harbour", "version": "7", "digest": "a" * 64, "run": None, "data": "d", "commit": "c"}
 
@@ -121,3 +123,13 @@ def test_a_batch_has_a_bound_that_the_refusal_names(champion):
     faults = refusal(champion, value_many, homes=[{}] * MOST_HOMES)
     assert faults.status == 422
     assert len(faults.errors) == 100
+
+
+def test_the_document_shows_a_request_that_works_and_its_answer(champion):
+    text = (ROOT / "docs/api.md").read_text("utf-8")
+    shown = with_example(text, champion)
+    assert with_example(shown, champion) == shown
+    ((request, answer),) = re.findall(r"-d '(.*)'\n```\n```json\n(.*?)\n```", shown, re.DOTALL)
+    assert value_one(champion, request.encode()) == json.loads(answer)
+    with pytest.raises(ValueError, match="example"):
+        with_example("no marks", champion)

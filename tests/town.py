@@ -24,15 +24,18 @@ def town() -> Market:
             "columns": {"property_id": "parcel", "sale_id": "deed", "sale_date": "sold", "price": "price"},
             "price": {"range": [1000, 10000000]},
             "fields": [
-                {"name": "area", "column": "m2", "type": "number", "unit": "m2", "range": [10, 1000], "direction": "up",
-                 "role": "living_area", "label": "Living area"},
-                {"name": "quarter", "column": "quarter", "type": "category", "role": "neighbourhood", "label": "Quarter"},
-                {"name": "rooms", "column": "rooms", "type": "integer", "range": [1, 20], "missing": True, "label": "Rooms"},
+                {"name": "area", "column": "m2", "type": "number", "unit": "m2", "range": [10, 1000]}
+                | {"direction": "up", "role": "living_area", "label": "Living area"},
+                {"name": "quarter", "column": "quarter", "type": "category", "label": "Quarter"}
+                | {"role": "neighbourhood"},
+                {"name": "rooms", "column": "rooms", "type": "integer", "range": [1, 20], "label": "Rooms"}
+                | {"missing": True},
                 {"name": "pool", "column": "pool", "type": "flag", "direction": "up", "label": "Pool"},
-                {"name": "noise", "column": "noise", "type": "number", "unit": "dB", "direction": "down", "label": "Noise"},
+                {"name": "noise", "column": "noise", "type": "number", "unit": "dB", "label": "Noise"}
+                | {"direction": "down"},
             ],
         }
-    )  # fmt: skip
+    )
 
 
 def town_sales(count: int = 1500, seed: int = 1, months: int = 60) -> pd.DataFrame:
@@ -41,11 +44,17 @@ def town_sales(count: int = 1500, seed: int = 1, months: int = 60) -> pd.DataFra
     parcels = draw.integers(0, int(count * 0.9), count)
     facts = np.random.default_rng(seed + 1)
     area, pool = facts.uniform(40, 250, count), facts.random(count) < 0.2
-    quarter, noise, rooms = facts.choice(["east", "old", "west"], count), facts.uniform(30, 80, count), facts.integers(1, 9, count)
+    quarter, noise, rooms = (
+        facts.choice(["east", "old", "west"], count),
+        facts.uniform(30, 80, count),
+        facts.integers(1, 9, count),
+    )
     day = np.sort(draw.integers(0, months * 30, count))
     worth = np.log(2000) + 0.8 * np.log(area[parcels]) + 0.15 * pool[parcels] - 0.004 * noise[parcels]
     worth += np.select([quarter[parcels] == "old", quarter[parcels] == "west"], [0.4, -0.2])
-    worth += 0.2 * (area[parcels] > 150) * (quarter[parcels] == "old") + TREND * day / 30.44 + draw.normal(0, 0.08, count)
+    worth += (
+        0.2 * (area[parcels] > 150) * (quarter[parcels] == "old") + TREND * day / 30.44 + draw.normal(0, 0.08, count)
+    )
     return pd.DataFrame(
         {
             "sale_id": [f"s{i:05}" for i in range(count)],

@@ -1,0 +1,54 @@
+"""`bentoml build` packs the service and the promoted model; the bento serves with nothing of ours beside it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.served import HOME, ROOT, environment, promote, serving, train
+
+
+def bentoml(*arguments: str, cwd: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "bentoml", *arguments]
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("builder")
+    env = promote(train(), place)
+    for arguments in (("build",), ("export", "valuation:latest", str(place / "valuation.bento"))):
+        done = bentoml(*arguments, cwd=ROOT, env=env)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return place / "valuation.bento"
+
+
+def test_a_bento_serves_on_a_machine_that_has_nothing_else(archive: Path, tmp_path: Path):
+    env = {k: v for k, v in environment(tmp_path).items() if k != "ASSAY_CHAMPION"}
+    done = bentoml("import", str(archive), cwd=tmp_path, env=env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with serving("valuation:latest", tmp_path, env, tmp_path / "log") as server:
+        answer = server.post("/value", {"home": HOME})
+        assert answer.status_code == 200
+        assert answer.json()["model"]["version"] == "7"
+    code = next((tmp_path / "bentoml" / "bentos" / "valuation").glob("*/src"))
+    assert {path.name for path in code.iterdir()} <= {"serving", "models", "bentofile.yaml", "__pycache__"}
+
+
+def test_a_bento_serves_as_a_plain_folder_too(archive: Path, tmp_path: Path):
+    folder = tmp_path / "bento"
+    folder.mkdir()
+    subprocess.run(["tar", "-xf", str(archive), "-C", str(folder)], check=True)
+    env = {k: v for k, v in environment(tmp_path).items() if k != "ASSAY_CHAMPION"}
+    with serving(str(folder), tmp_path, env, tmp_path / "log") as server:
+        assert server.post("/value", {"home": HOME}).status_code == 200
+
+
+def test_without_a_champion_there_is_no_bento(tmp_path: Path):
+    done = bentoml("build", cwd=ROOT, env=environment(tmp_path))
+    assert done.returncode != 0
+    assert "there is no champion to build a bento of" in done.stdout + done.stderr
+    assert "make repro" in done.stdout + done.stderr

@@ -1,0 +1,106 @@
+"""The shell around BentoML, met with what a well-behaved client can't send."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from starlette.types import Receive, Scope, Send
+
+from serving import edge
+from serving.api import create_app
+from serving.edge import MOST_BYTES, Edge
+
+JSON = (b"content-type", b"application/json")
+
+
+def call(messages: Iterable[dict[str, Any]] = (), app: Any = None, **scope: Any) -> list[dict[str, Any]]:
+    """What the edge sends for a request whose body arrives as `messages`; after them nothing arrives any more."""
+    sent: list[dict[str, Any]] = []
+    waiting = list(messages)
+
+    async def receive() -> Any:
+        return waiting.pop(0) if waiting else await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    full = {"type": "http", "path": "/value", "method": "POST", "headers": [JSON]} | scope
+    asyncio.run(Edge(app or echo)(full, receive, send))
+    return sent
+
+
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    body = (await receive())["body"]
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body})
+
+
+def refusing(status: int) -> Any:
+    """An app that refuses as BentoML does: in JSON of its own, or in plain text."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"9")]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b'["error"', "more_body": True})
+        await send({"type": "http.response.body", "body": b"]"})
+
+    return app
+
+
+def chunk(body: bytes, more: bool = False) -> dict[str, Any]:
+    return {"type": "http.request", "body": body, "more_body": more}
+
+
+def test_a_body_in_pieces_reaches_the_app_whole():
+    assert call([chunk(b"a", True), chunk(b"", True), chunk(b"b")])[1]["body"] == b"ab"
+
+
+def test_many_tiny_chunks_are_counted_together():
+    half = b" " * (MOST_BYTES // 2)
+    start, body = call([chunk(half, True), chunk(half, True), *[chunk(b" ", True)] * 5])
+    assert start["status"] == json.loads(body["body"])["status"] == 413
+
+
+def test_a_body_that_does_not_arrive_is_a_408(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(edge, "BODY_DEADLINE", 0.01)
+    assert call([chunk(b"{", True)])[0]["status"] == 408
+
+
+def test_a_caller_who_hangs_up_gets_nothing():
+    assert call([chunk(b"{", True), {"type": "http.disconnect"}]) == []
+
+
+def test_a_websocket_is_closed():
+    assert call(type="websocket")[0]["type"] == "websocket.close"
+
+
+@pytest.mark.parametrize("length", [b"-1", b"1e3", "²".encode(), b""])
+def test_a_length_that_is_no_number_is_a_400(length: bytes):
+    assert call([chunk(b"{}")], headers=[JSON, (b"content-length", length)])[0]["status"] == 400
+
+
+@pytest.mark.parametrize("status", [400, 405, 429, 500, 503, 504])
+def test_a_refusal_of_bentoml_is_told_as_a_problem(status: int):
+    start, body = call([chunk(b"{}")], refusing(status))
+    headers = dict(start["headers"])
+    problem = json.loads(body["body"])
+    assert (start["status"], problem["status"]) == (status, status)
+    assert headers[b"content-type"] == b"application/problem+json"
+    assert int(headers[b"content-length"]) == len(body["body"])
+    assert headers[b"x-request-id"].decode() == problem["request_id"]
+    assert (b"retry-after" in headers) == (status in (429, 503, 504))
+
+
+def test_a_failure_of_ours_is_a_500_that_tells_nothing_but_its_id(monkeypatch: pytest.MonkeyPatch, caplog: Any):
+    broken = SimpleNamespace(champion="not a champion", missing="")
+    monkeypatch.setattr("serving.api.bentoml.get_current_service", lambda: broken)
+    start, body = call([chunk(b'{"home": {}}')], create_app(), root_path="", query_string=b"")
+    problem = json.loads(body["body"])
+    assert start["status"] == problem["status"] == 500
+    assert "champion" not in body["body"].decode()
+    assert problem["request_id"] in caplog.text

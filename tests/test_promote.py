@@ -1,0 +1,415 @@
+"""Only a passed verdict moves the champion, and registry, store and pointer find together after any loss."""
+
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from models.bundle import BundleError, bundle_digest, read_bundle
+from models.files import file_digest, read_json, write_bytes, write_json, write_parquet
+from models.gate_bounds import Bounds
+from pipelines import scorecard, store
+from pipelines.card import git_commit
+from pipelines.promote import Decision, PromoteError, boxed, promote
+from pipelines.tracking import connect
+from tests.line import BETTER, BOUNDS, GATE, GOOD, OTHER, WORSE, lay_line
+
+ROOT = Path(__file__).parents[1]
+EVALUATION = "data/reports/evaluation.json"
+
+
+@pytest.fixture
+def line(project):
+    """A candidate and no champion; the candidate's digest."""
+    return lay_line(GOOD)
+
+
+def lose_registry(place: Path, empty_mlflow: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Goes on in a copy of the project whose MLflow database is lost: a process keeps a deleted one open."""
+    for name in ("data", ".assay"):
+        shutil.copytree(name, place / name)
+    shutil.copy(empty_mlflow, place / "mlflow.db")
+    monkeypatch.setenv("BENTOML_HOME", str(place / ".assay/bentoml"))
+    monkeypatch.chdir(place)
+
+
+def run(experiment: bool = False, bounds: Bounds = BOUNDS) -> Decision:
+    return promote(bounds, experiment)
+
+
+def versions() -> dict[str, str]:
+    """Version -> digest of the registry."""
+    found = connect("town").client.search_model_versions("name = 'valuation-town'")
+    return {str(v.version): v.tags["assay.digest"] for v in found}
+
+
+def alias() -> str | None:
+    registered = connect("town").client.search_registered_models("name = 'valuation-town'")
+    name = registered[0].aliases.get("champion") if registered else None
+    return None if name is None else str(name)
+
+
+def agree(digest: str) -> str:
+    """Registry, store and pointer all name this bundle, and it is whole; its version."""
+    pointer = read_json(".assay/champion.json")
+    version = alias()
+    assert version is not None
+    assert pointer == {"tag": f"valuation-town:v{version}", "digest": digest, "market": "town"}
+    assert versions()[version] == digest
+    folder = Path(f".assay/bentoml/models/valuation-town/v{version}")
+    assert bundle_digest(folder / "bundle") == digest
+    card = read_json(folder / "card.json")
+    assert (card["digest"], card["version"]) == (digest, version)
+    assert connect("town").client.get_run(card["run"]).data.metrics["mdape"] == card["figures"]["mdape"]
+    return version
+
+
+def change_evaluation(**figures) -> None:
+    told = read_json(EVALUATION)
+    for name, figure in figures.items():
+        told["figures"].pop(name)
+        if figure is not ...:
+            told["figures"][name] = figure
+    write_bytes(EVALUATION, json.dumps(told).encode())
+
+
+def test_the_first_good_candidate_becomes_champion(line):
+    decision = run()
+    assert decision.what == "promoted"
+    assert agree(line) == "1"
+    assert "PROMOTED: valuation-town:v1" in boxed(decision)
+    card = read_json(".assay/bentoml/models/valuation-town/v1/card.json")
+    assert card["figures"] == read_json(EVALUATION)["figures"]
+    assert card["references"] == read_json(EVALUATION)["references"]
+    assert card["data"] == file_digest("data/validated/sales.parquet")
+    assert card["market"] == {"name": "town", "label": "The Town", "currency": "EUR"}
+    assert (card["memory_end"], card["horizon_days"], card["level"]) == ("2018-12-31", 400, 0.9)
+    assert card["commit"] == git_commit()
+    assert card["verdict"]["outcome"] == "pass"
+    assert read_json("data/reports/verdict.json")["decision"] == "promoted"
+
+
+def test_the_figures_are_the_same_wherever_they_stand(line, capsys):
+    run()
+    scorecard.main()
+    told = read_json("data/reports/scorecard.json")
+    figures = read_json(EVALUATION)["figures"]
+    run_id = told["model"]["run"]
+    assert {k: told[k] for k in figures} == figures
+    assert told["hedonic"] == read_json(EVALUATION)["references"]["hedonic"]
+    logged = connect("town").client.get_run(run_id).data.metrics
+    assert {k: logged[k] for k in figures} == figures
+    printed = capsys.readouterr().out
+    assert f"{100 * figures['mdape']:.2f} %" in printed
+    assert "at most 10.00 %" in printed
+
+
+def test_the_logged_model_gives_the_served_values(line):
+    run()
+    homes = pd.read_parquet("data/split/holdout.parquet")
+    loaded = mlflow.pyfunc.load_model("models:/valuation-town@champion")
+    asked = homes[["area", "quarter", "rooms", "pool", "noise"]]
+    dated = asked.assign(as_of=homes["sale_date"].dt.strftime("%Y-%m-%d"))
+    np.testing.assert_array_equal(loaded.predict(dated), pd.read_parquet("data/reports/holdout.parquet")["value"])
+    valuer, _ = read_bundle("data/model")
+    np.testing.assert_array_equal(loaded.predict(asked), valuer.value(asked, valuer.memory_end))
+    assert not [p for p in Path("mlartifacts").rglob("*") if p.suffix in (".pkl", ".pickle", ".joblib", ".skops")]
+
+
+def test_the_run_tells_a_reviewer_why(line):
+    run()
+    worse = lay_line(WORSE)
+    run()
+    client = connect("town").client
+    run_id = next(str(v.run_id) for v in client.search_model_versions() if v.tags["assay.digest"] == worse)
+    found = client.get_run(run_id)
+    note = found.data.tags["mlflow.note.content"]
+    assert note.startswith("## Refused\n")
+    assert "The typical error (MdAPE) is" in note.split("###")[0]
+    assert "| champion valuation-town:v1 |" in note
+    assert "| hedonic |" in note
+    assert found.data.tags["verdict"] == "Refused"
+    assert found.data.metrics["champion.mdape"] < found.data.metrics["mdape"]
+    assert found.data.params["rounds"] == str(WORSE)
+    assert found.inputs is not None
+    dataset = found.inputs.dataset_inputs[0].dataset
+    assert (dataset.name, len(dataset.digest)) == ("sales-town", 32)
+    assert {a.path for a in client.list_artifacts(run_id)} == {
+        "evaluation.json",
+        "holdout.parquet",
+        "plots",
+        "validation.html",
+    }
+
+
+def test_twice_is_once(line):
+    run()
+    before = Path(".assay/champion.json").stat().st_mtime_ns
+    again = run()
+    assert again.what == "kept"
+    assert "goes on serving" in boxed(again)
+    assert versions() == {"1": line}
+    assert len(connect("town").client.search_runs([connect("town").experiment_id])) == 1
+    assert Path(".assay/champion.json").stat().st_mtime_ns == before
+
+
+def test_a_candidate_no_worse_takes_over_and_may_come_back(line):
+    run()
+    other = lay_line(OTHER)
+    assert run().what == "promoted"
+    assert agree(other) == "2"
+    lay_line(GOOD)
+    assert run().what == "promoted"
+    assert agree(line) == "1"
+    assert versions() == {"1": line, "2": other}
+
+
+def test_a_worse_candidate_is_registered_and_refused(line):
+    run()
+    worse = lay_line(WORSE)
+    decision = run()
+    assert decision.what == "refused"
+    assert agree(line) == "1"
+    assert versions()["2"] == worse
+    assert not Path(".assay/bentoml/models/valuation-town/v2").exists()
+    box = boxed(decision)
+    assert "REFUSED: valuation-town:v2" in box
+    assert "The champion stays v1." in box
+    verdict = read_json("data/reports/verdict.json")
+    assert (verdict["decision"], verdict["outcome"], verdict["model"]) == ("refused", "fail", worse)
+
+
+@pytest.mark.parametrize(("figure", "said"), [(math.nan, "mdape"), (None, "mdape"), (..., "mdape")])
+def test_a_figure_that_is_nan_or_missing_is_refused(line, figure, said):
+    run()
+    lay_line(OTHER)
+    change_evaluation(mdape=figure)
+    decision = run()
+    assert decision.what == "refused"
+    assert decision.card["verdict"]["outcome"] == "cannot tell"
+    assert any(said in reason for reason in decision.card["verdict"]["reasons"])
+    assert agree(line) == "1"
+
+
+def test_an_empty_holdout_is_refused(line):
+    run()
+    lay_line(OTHER)
+    for path in ("data/split/holdout.parquet", "data/reports/holdout.parquet"):
+        write_parquet(path, pd.read_parquet(path).head(0))
+    told = read_json(EVALUATION)
+    nothing = {"n": 0} | dict.fromkeys(list(told["figures"])[1:])
+    told["holdout"] = {"rows": 0, "first": None, "last": None}
+    told["figures"] = {k: nothing.get(k) for k in told["figures"]} | {"n": 0}
+    told["references"] = {name: dict(told["figures"]) for name in told["references"]}
+    told["range"] = {"level": 0.9, "coverage": None, "median_width": None}
+    write_json(EVALUATION, told)
+    decision = run()
+    assert decision.what == "refused"
+    assert any("only 0 hold-out sales" in reason for reason in decision.card["verdict"]["reasons"])
+    assert agree(line) == "1"
+
+
+def test_without_a_champion_a_refusal_says_that_nothing_serves(line):
+    lay_line(WORSE)
+    decision = run()
+    assert decision.what == "refused"
+    assert "Nothing serves" in boxed(decision)
+    assert alias() is None
+    assert not Path(".assay/champion.json").exists()
+
+
+def test_an_experiment_logs_and_moves_nothing(line):
+    assert run(experiment=True).what == "experiment"
+    assert versions() == {"1": line}
+    assert alias() is None
+    assert not Path(".assay").exists()
+    run()
+    lay_line(BETTER)
+    decision = run(experiment=True)
+    assert decision.what == "experiment"
+    assert "The champion stays v1." in boxed(decision)
+    assert agree(line) == "1"
+    assert len(versions()) == 2
+
+
+def test_tighter_bounds_raise_a_doubt_about_the_champion_and_leave_it(line):
+    run()
+    tight = Bounds.from_params(GATE | {"markets": {"town": {"figures": {"mdape": {"at_most": 0.03}}}}}, "town")
+    decision = run(bounds=tight)
+    assert decision.what == "kept"
+    assert "By today's bounds it would be refused:" in boxed(decision)
+    assert agree(line) == "1"
+
+
+@pytest.mark.parametrize("candidate", [GOOD, WORSE, OTHER])
+def test_a_lost_registry_is_filled_again(line, candidate, tmp_path_factory, empty_mlflow, monkeypatch):
+    run()
+    lay_line(OTHER)
+    run()
+    lay_line(GOOD)
+    run()  # the champion is v1 again, and v2 is in the store too
+    now = lay_line(candidate)
+    lose_registry(tmp_path_factory.mktemp("lost"), empty_mlflow, monkeypatch)
+    decision = run()
+    assert decision.what == {GOOD: "kept", WORSE: "refused", OTHER: "promoted"}[candidate]
+    agree(now if candidate == OTHER else line)
+    assert set(versions().values()) == {line, now}
+
+
+def test_a_lost_registry_with_versions_beginning_anew_replaces_what_is_in_the_store(
+    line, tmp_path_factory, empty_mlflow, monkeypatch
+):
+    run()
+    other = lay_line(OTHER)
+    run()
+    lose_registry(tmp_path_factory.mktemp("lost"), empty_mlflow, monkeypatch)
+    assert run().what == "kept"
+    assert agree(other) == "1"
+
+
+@pytest.mark.parametrize("candidate", [GOOD, WORSE])
+@pytest.mark.parametrize("lost", [".assay", ".assay/champion.json", ".assay/bentoml"])
+def test_a_lost_store_is_filled_from_the_registry(line, lost, candidate):
+    run()
+    verdict = read_json(".assay/bentoml/models/valuation-town/v1/card.json")
+    lay_line(candidate)
+    shutil.rmtree(lost) if Path(lost).is_dir() else Path(lost).unlink()
+    assert run().what == {GOOD: "kept", WORSE: "refused"}[candidate]
+    assert agree(line) == "1"
+    assert read_json(".assay/bentoml/models/valuation-town/v1/card.json") == verdict
+
+
+@pytest.mark.parametrize("damaged", ["card.json", "model.yaml", "bundle/model.txt", "bundle/manifest.json"])
+def test_a_damaged_store_is_repaired(line, damaged):
+    run()
+    lay_line(WORSE)
+    path = Path(".assay/bentoml/models/valuation-town/v1") / damaged
+    path.write_bytes(path.read_bytes()[:-20])
+    if damaged == "model.yaml":
+        path.unlink()
+    assert run().what == "refused"
+    assert agree(line) == "1"
+
+
+def test_a_damaged_registry_is_repaired_from_the_store(line):
+    run()
+    for model in Path("mlartifacts").rglob("model.txt"):
+        model.write_text("no trees")
+    run()
+    shutil.rmtree(".assay")
+    lay_line(WORSE)
+    run()
+    assert agree(line) == "1"
+
+
+def test_a_champion_lost_everywhere_is_made_again_by_its_own_candidate(line):
+    run()
+    shutil.rmtree(".assay")
+    shutil.rmtree("mlartifacts")
+    assert run().what == "promoted"
+    assert agree(line) == "1"
+
+
+def test_a_champion_lost_everywhere_stops_another_candidate(line):
+    run()
+    shutil.rmtree(".assay")
+    shutil.rmtree("mlartifacts")
+    lay_line(OTHER)
+    with pytest.raises(PromoteError, match=f"bundle {line}, is neither whole in the store nor in MLflow"):
+        run()
+
+
+def test_an_evaluation_of_another_model_is_refused(line):
+    told = read_json(EVALUATION)
+    lay_line(OTHER)
+    write_json(EVALUATION, told)
+    with pytest.raises(PromoteError, match="is about model"):
+        run()
+
+
+def test_a_damaged_candidate_is_never_registered(line):
+    path = Path("data/model/model.txt")
+    path.write_bytes(path.read_bytes() + b"\n")
+    with pytest.raises(BundleError, match=r"model\.txt"):
+        run()
+    assert versions() == {}
+
+
+def test_the_champion_is_judged_on_sales_it_has_never_seen(line):
+    run()
+    lay_line(OTHER)
+    for path in ("data/split/holdout.parquet", "data/reports/holdout.parquet"):
+        sales = pd.read_parquet(path)
+        sales["sale_date"] = sales["sale_date"] - pd.Timedelta(days=330)
+        write_parquet(path, sales)
+    decision = run()
+    assert decision.what == "refused"
+    comparison = decision.card["verdict"]["champion"]["comparison"]
+    assert 0 < comparison["n"] < 100
+    assert any("came after v1's training" in reason for reason in decision.card["verdict"]["reasons"])
+
+
+def test_another_market_has_its_own_champion(line):
+    run()
+    assert store.pointed("town") == line
+    assert store.pointed("city") is None
+
+
+KILLED_IN = [
+    "mlflow.MlflowClient.log_batch",
+    "mlflow.MlflowClient.log_artifact",
+    "mlflow.MlflowClient.create_logged_model",
+    "mlflow.MlflowClient.create_registered_model",
+    "mlflow.MlflowClient.create_model_version",
+    "mlflow.MlflowClient.set_registered_model_alias",
+    "pipelines.store.write_json",
+    "pipelines.store.point_to",
+    "pipelines.promote.write_json",
+    "bentoml._internal.models.model.Model.save",
+]
+KILLER = """
+import os, signal, sys
+import mlflow, bentoml._internal.models.model, pipelines.promote, pipelines.store
+from pkgutil import resolve_name
+from tests.line import BOUNDS
+
+path, when = sys.argv[1:]
+owner = resolve_name(path.rpartition(".")[0])
+name = path.rpartition(".")[2]
+real = getattr(owner, name)
+
+def deadly(*args, **kwargs):
+    if when == "after":
+        real(*args, **kwargs)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+setattr(owner, name, deadly)
+pipelines.promote.promote(BOUNDS, False)
+"""
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("point", KILLED_IN)
+def test_killed_anywhere_the_old_or_the_new_champion_serves_and_the_next_run_ends_it(line, point, when):
+    if not point.endswith("create_registered_model"):
+        run()
+    new = lay_line(BETTER)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", KILLER, point, when], env=environment, check=False)
+    assert done.returncode == -signal.SIGKILL
+    if Path(".assay/champion.json").exists():
+        served = store.serving()
+        assert served is not None
+        assert served.card["digest"] in (line, new)
+    assert run().what in ("promoted", "kept")
+    agree(new)
+    assert sorted(versions().values()) == sorted({new, *({line} if len(versions()) == 2 else ())})
