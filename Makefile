@@ -40,6 +40,7 @@ help: ## This list
 run: repro scorecard serve ## All of it: environment, line, scorecard, served endpoint and MLflow UI
 
 env: $(INSTALLED) ## The environment, from the hash-pinned requirements.lock
+	@:
 
 $(INSTALLED):
 	@.ci/make-env "$(VENV)" "$(PYTHON)"

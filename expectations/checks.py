@@ -17,6 +17,8 @@ import great_expectations as gx
 import pandas as pd
 from great_expectations.data_context.types.base import ProgressBarsConfig
 
+from models.fault import Fault
+
 MAX_EXAMPLES = 5
 
 
@@ -44,7 +46,7 @@ class Check:
         }
 
 
-class SuiteError(ValueError):
+class SuiteError(Fault):
     """A suite's file can't be used; the text names the file and what it needs."""
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import lightgbm as lgb
 import pandas as pd
 
+from models.fault import Fault
 from models.features import Features
 from models.files import digest, json_bytes, parquet_bytes, write_bytes
 from models.market import Market
@@ -27,7 +28,7 @@ MANIFEST = "manifest.json"
 FILES = ("index.parquet", "market.json", "model.txt", "valuer.json")
 
 
-class BundleError(Exception):
+class BundleError(Fault):
     """A bundle that is missing, damaged or of another format; the text says what to do."""
 
 

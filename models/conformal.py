@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 
+from models.fault import Fault
+
 
 def residual_band(residuals: np.ndarray, level: float) -> tuple[float, float]:
     """The band of log(price / value) that the next sale falls into with probability `level`.
@@ -15,17 +17,15 @@ def residual_band(residuals: np.ndarray, level: float) -> tuple[float, float]:
     finite-sample valid (Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World, 2005).
 
     Raises:
-        ValueError: when there are too few residuals for that level, or one is not finite.
+        Fault: when there are too few residuals for that level, or one is not finite.
     """
     residuals = np.sort(np.asarray(residuals, dtype="float64"))
     if not np.isfinite(residuals).all():
-        raise ValueError("a residual is not finite; every calibration sale needs a value and a price")
+        raise Fault("a residual is not finite; every calibration sale needs a value and a price")
     tail = round((1 - level) / 2, 12)  # 0.05, not 0.04999…, or the order statistics slip by one
     needed = math.ceil(1 / tail) - 1
     if len(residuals) < needed:
-        raise ValueError(
-            f"{len(residuals)} residuals are too few for a {level:.0%} range; at least {needed} are needed"
-        )
+        raise Fault(f"{len(residuals)} residuals are too few for a {level:.0%} range; at least {needed} are needed")
     low = residuals[math.floor((len(residuals) + 1) * tail) - 1]
     high = residuals[math.ceil((len(residuals) + 1) * (1 - tail)) - 1]
     return min(float(low), 0.0), max(float(high), 0.0)

@@ -9,11 +9,13 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
+from models.fault import Fault
+
 Where = tuple[str | int, ...]
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 
-class DeclarationError(ValueError):
+class DeclarationError(Fault):
     """A declaration is faulty: `where` is the path of keys to the value, `problem` says what is
     wrong and what is allowed."""
 

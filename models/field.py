@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from models.declaration import (
     DeclarationError,
     Where,
@@ -79,7 +81,7 @@ class Rule:
 
     def holds(self, smaller: Any, larger: Any) -> Any:
         """Element by element; a missing side breaks nothing."""
-        return ~(smaller > self.times * larger)
+        return np.logical_not(smaller > self.times * larger)
 
 
 def read_fields(raw: Any, price_column: str) -> tuple[Field, ...]:

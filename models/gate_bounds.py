@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
+from models.fault import Fault
 from models.ratio_study import FIGURES
 
 #: The reference that knows nothing; a candidate must be far better than it.
@@ -15,7 +16,7 @@ FLOOR = "shuffled_target"
 KEYS = ("min_rows", "figures", "too_good", "coverage_within", "references", "champion")
 
 
-class BoundsError(ValueError):
+class BoundsError(Fault):
     """A bound is missing, unknown or not allowed; the text names the key, the value and what is allowed."""
 
 

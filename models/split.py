@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from models.fault import Fault
+
 #: No window takes more than this share of the history, so that a short history still has something to train on.
 LARGEST_WINDOW = 1 / 5
 
@@ -55,10 +57,10 @@ def plan_split(dates: pd.Series, holdout_months: int, fold_count: int, fold_mont
     A window is shortened to a fifth of a short history.
 
     Raises:
-        ValueError: when fewer months stay for the first fold's training than a window has.
+        Fault: when fewer months stay for the first fold's training than a window has.
     """
     if dates.empty:
-        raise ValueError("there are no sales to split")
+        raise Fault("there are no sales to split")
     first = dates.min().to_period("M")
     end = dates.max().to_period("M") + 1
     history = (end - first).n
@@ -67,7 +69,7 @@ def plan_split(dates: pd.Series, holdout_months: int, fold_count: int, fold_mont
     start = end - holdout_months
     starts = [start - fold_months * (fold_count - i) for i in range(fold_count)]
     if (starts[0] - first).n < fold_months:
-        raise ValueError(
+        raise Fault(
             f"a history of {history} months ({first} to {end - 1}) is too short for a hold-out of {holdout_months} "
             f"months and {fold_count} folds of {fold_months}; lower split.fold_count or bring earlier sales"
         )

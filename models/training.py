@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from models.conformal import residual_band
+from models.fault import Fault
 from models.features import Features, fit_features
 from models.forest import fit_and_watch, fit_forest
 from models.hedonic import fit_hedonic
@@ -68,10 +69,10 @@ def training_set(sales: pd.DataFrame, market: Market) -> TrainingSet:
 
 
 def make_fold(sales: pd.DataFrame, window: Window, market: Market) -> Fold:
-    """Raises ValueError when there is no sale before the window or none in it."""
+    """Raises Fault when there is no sale before the window or none in it."""
     known_sales, later = before(sales, window.first), within(sales, window)
     if known_sales.empty or later.empty:
-        raise ValueError(
+        raise Fault(
             f"the fold {window} has {len(known_sales)} sales before it and {len(later)} in it; both need some: "
             f"lower split.fold_count or split.fold_months"
         )

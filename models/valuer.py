@@ -11,13 +11,14 @@ import lightgbm as lgb
 import numpy as np
 import pandas as pd
 
+from models.fault import Fault
 from models.features import Features
 from models.market import Market
 from models.market_index import MarketIndex
 from models.reasons import Reason, reasons_in_money
 
 
-class AsOfError(ValueError):
+class AsOfError(Fault):
     """A valuation date that the model can't speak for."""
 
     def __init__(self, as_of: date, earliest: date, latest: date) -> None:

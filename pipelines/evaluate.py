@@ -13,6 +13,7 @@ from pipelines.evaluation_plots import draw_evaluation
 from pipelines.params import load_params
 from pipelines.shap_plots import draw_shap
 from pipelines.split import HOLDOUT, TRAIN
+from pipelines.stage import run
 from pipelines.train import BEST, BUNDLE
 
 VALUED, EVALUATION, PLOTS = "data/reports/holdout.parquet", "data/reports/evaluation.json", Path("data/reports/plots")
@@ -40,4 +41,4 @@ def print_figures(figures: dict) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

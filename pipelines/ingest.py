@@ -22,11 +22,13 @@ import pandas as pd
 from pyarrow import ArrowException
 from tqdm import tqdm
 
+from models.fault import Fault
 from models.files import digest, write_parquet
 from models.market import Market, Source
 from models.sales import SALE_COLUMNS, canonical_sales
-from pipelines.market_file import MarketFileError, load_market
-from pipelines.params import ParamsError, load_params
+from pipelines.market_file import load_market
+from pipelines.params import load_params
+from pipelines.stage import run
 
 RAW = Path("data/raw/sales.parquet")
 PIP_TIMEOUT = 600  # seconds, for the whole download of a wheel
@@ -34,17 +36,12 @@ URL_TIMEOUT = 60  # seconds without an answer
 CHUNK = 1 << 18
 
 
-class IngestError(ValueError):
+class IngestError(Fault):
     """The source can't be obtained or read; the text says which, why, and what to do next."""
 
 
 def main() -> None:
-    try:
-        params = load_params()
-        market = load_market(params.market_file)
-        sales = ingest(market)
-    except (ParamsError, MarketFileError, IngestError) as error:
-        sys.exit(f"ingest: {error}")
+    sales = ingest(load_market(load_params().market_file))
     write_parquet(RAW, sales)
     print(f"ingest: {len(sales):,} sales, {sales.shape[1]} columns -> {RAW}")
 
@@ -182,4 +179,4 @@ def _absent_columns(raw: pd.DataFrame, market: Market) -> list[str]:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from models.declaration import DeclarationError
+from models.fault import Fault
 from models.market import Market
 from pipelines.yaml_lines import load_checked
 
 MARKETS = Path("data/markets")
 
 
-class MarketFileError(ValueError):
+class MarketFileError(Fault):
     """A market's file is absent or faulty; the text names file, line, value and what is allowed."""
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from models.declaration import DeclarationError, Where, name, number, section, whole, yes_or_no
+from models.fault import Fault
 from pipelines.market_file import market_path
 from pipelines.yaml_lines import load_checked
 
 
-class ParamsError(ValueError):
+class ParamsError(Fault):
     """params.yaml is absent or faulty; the text names file, line, value and what is allowed."""
 
 

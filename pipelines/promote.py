@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from models.bundle import BundleError, read_bundle
+from models.fault import Fault
 from models.files import read_json, write_json
 from models.gate import PASS, Comparison, Verdict, compare, judge
 from models.gate_bounds import Bounds
@@ -28,6 +29,7 @@ from models.valuer import Valuer
 from pipelines import registry, store
 from pipelines.card import SAID, build_card, model_name, same_measure
 from pipelines.params import load_params
+from pipelines.stage import run
 from pipelines.tracking import Tracking, connect, record_study
 
 BUNDLE, STUDY, REPORTS = Path("data/model"), Path("data/study"), Path("data/reports")
@@ -35,7 +37,7 @@ EVALUATION, VALUED, VERDICT = REPORTS / "evaluation.json", REPORTS / "holdout.pa
 HOLDOUT = Path("data/split/holdout.parquet")
 
 
-class PromoteError(Exception):
+class PromoteError(Fault):
     """Files don't belong together, or the champion is nowhere to be had; the text says which and what to do."""
 
 
@@ -262,4 +264,4 @@ def _unregistered(card: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -97,10 +97,10 @@ def crown(tracking: Tracking, version: Registered, promoted_at: str) -> None:
 def fetch(tracking: Tracking, version: Registered, folder: Path) -> tuple[Path, dict[str, Any]] | None:
     """The version's bundle and card from MLflow's artifacts; None where they are lost or not what was registered."""
     found = tracking.client.get_model_version(version.name, version.version)
-    if (bundle := _download(_model_id(found), "artifacts/bundle", folder)) is None:
+    if (bundle := _download(tracking, found, "artifacts/bundle", folder)) is None:
         return None
     try:
-        card_file = _download(_model_id(found), "card.json", folder)
+        card_file = _download(tracking, found, "card.json", folder)
         if card_file is None or bundle_digest(bundle) != version.digest:
             return None
         card = json.loads(card_file.read_bytes())
@@ -186,12 +186,14 @@ def _holds(tracking: Tracking, version: ModelVersion, card: Mapping[str, Any]) -
     return found is not None and found[1] == card
 
 
-def _download(model_id: str, path: str, folder: Path) -> Path | None:
-    import mlflow
+def _download(tracking: Tracking, version: ModelVersion, path: str, folder: Path) -> Path | None:
+    """A file or folder of the version's logged model; None where it is lost."""
+    from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
     try:
-        return Path(mlflow.artifacts.download_artifacts(f"models:/{model_id}/{path}", dst_path=str(folder)))
+        place = tracking.client.get_logged_model(_model_id(version)).artifact_location
+        return Path(download_artifacts(f"{place}/{path}", dst_path=str(folder), tracking_uri=tracking.uri))
     except (MlflowException, OSError):
         return None
 

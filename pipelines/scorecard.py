@@ -5,15 +5,16 @@ Comes from the card beside the bundle that serves, whose digests are checked; ML
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from models.fault import Fault
 from models.files import write_json
 from models.gate import MEANINGS, number, shown
 from models.ratio_study import FIGURES
 from pipelines import store
+from pipelines.stage import run
 
 SCORECARD = Path("data/reports/scorecard.json")
 LINEAGE = ("name", "version", "digest", "run", "data", "commit", "memory_end", "promoted_at")
@@ -22,9 +23,7 @@ LINEAGE = ("name", "version", "digest", "run", "data", "commit", "memory_end", "
 def main() -> None:
     stored = store.serving()
     if stored is None:
-        sys.exit(
-            f"there is no champion: {store.pointer_file()} names no whole model; run `dvc repro` (or `make repro`)"
-        )
+        raise Fault(f"there is no champion: {store.pointer_file()} names no whole model; run `dvc repro`")
     write_json(SCORECARD, scorecard(stored.card))
     print(told(stored.card))
 
@@ -77,4 +76,4 @@ def _table(rows: list[list[str]]) -> list[str]:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

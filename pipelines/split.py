@@ -7,6 +7,7 @@ import pandas as pd
 from models.files import write_json, write_parquet
 from models.split import before, plan_split, within
 from pipelines.params import load_params
+from pipelines.stage import run
 
 SALES = "data/validated/sales.parquet"
 TRAIN, HOLDOUT, WINDOWS = "data/split/train.parquet", "data/split/holdout.parquet", "data/split/split.json"
@@ -27,4 +28,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from models.fault import Fault
 from models.files import digest, file_digest, json_bytes, read_json
 
 if TYPE_CHECKING:
@@ -29,14 +30,15 @@ NOTE = "mlflow.note.content"
 PLOTS = (".html", ".png")
 
 
-class TrackingError(Exception):
+class TrackingError(Fault):
     """MLflow can't be used; the text says what was tried and what to do."""
 
 
 @dataclass(frozen=True)
 class Tracking:
-    """A connection: the client, the experiment new runs go to, and the run they go under."""
+    """A connection: the server, the experiment new runs go to, and the run they go under."""
 
+    uri: str
     client: MlflowClient
     experiment_id: str
     parent_run_id: str | None
@@ -64,18 +66,20 @@ def connect(market: str) -> Tracking:
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    chosen = os.environ.get("MLFLOW_TRACKING_URI")
+    uri = chosen or f"sqlite:///{home() / 'mlflow.db'}"
     try:
-        if not uri:
+        if not chosen:
             _create_database(home() / "mlflow.db")
-            uri = f"sqlite:///{home() / 'mlflow.db'}"
         mlflow.set_tracking_uri(uri)
+        if not chosen:  # MLflow writes it there, where it would look like the user's choice
+            os.environ.pop("MLFLOW_TRACKING_URI", None)
         client = mlflow.MlflowClient(uri)
         parent = _project_run(client)
         if parent is not None:
-            return Tracking(client, parent.info.experiment_id, parent.info.run_id)
+            return Tracking(uri, client, parent.info.experiment_id, parent.info.run_id)
         artifacts = str(home() / "mlartifacts") if uri.startswith("sqlite") else None
-        return Tracking(client, _experiment(client, f"valuation-{market}", artifacts), None)
+        return Tracking(uri, client, _experiment(client, f"valuation-{market}", artifacts), None)
     except (MlflowException, SQLAlchemyError, OSError) as error:
         raise TrackingError(
             f"MLflow at {uri} can't be used: {error}\nCheck MLFLOW_TRACKING_URI; a damaged local database may be "

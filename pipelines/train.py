@@ -12,6 +12,7 @@ from models.training import fit_valuer, make_fold
 from pipelines.market_file import load_market
 from pipelines.params import load_params
 from pipelines.split import TRAIN, WINDOWS
+from pipelines.stage import run
 
 BUNDLE = "data/model"
 BEST = "data/study/best.json"
@@ -38,4 +39,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

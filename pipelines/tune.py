@@ -28,6 +28,7 @@ from pipelines import tracking
 from pipelines.market_file import load_market
 from pipelines.params import Params, load_params
 from pipelines.split import TRAIN, WINDOWS
+from pipelines.stage import run
 from pipelines.study_plots import draw_study
 
 STUDY = Path("data/study")
@@ -153,4 +154,4 @@ def _finished(study: optuna.Study) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -12,13 +12,14 @@ from typing import Any
 
 import pandas as pd
 
-from expectations.checks import Check, SuiteError
+from expectations.checks import Check
 from expectations.report import page
 from expectations.validation import Limits, Validation, validate
 from models.files import write_json, write_parquet, write_text
 from models.market import Market
-from pipelines.market_file import MarketFileError, load_market
-from pipelines.params import Params, ParamsError, load_params
+from pipelines.market_file import load_market
+from pipelines.params import Params, load_params
+from pipelines.stage import run
 
 SALES = "data/raw/sales.parquet"
 ACCEPTED, SET_ASIDE = "data/validated/sales.parquet", "data/validated/set_aside.parquet"
@@ -26,24 +27,15 @@ FINDINGS, REPORT, PROFILE = "data/reports/validation.json", "data/reports/valida
 
 
 def main() -> None:
-    try:
-        params = load_params()
-        market = load_market(params.market_file)
-        found = run(params, market, read_sales(), earlier_profiles())
-    except (ParamsError, MarketFileError, SuiteError, FileNotFoundError) as error:
-        sys.exit(f"validate: {error}")
+    params = load_params()
+    market = load_market(params.market_file)
+    found = judge(params, market, pd.read_parquet(SALES), earlier_profiles())
     if not found.passed:
         sys.exit(refusal(found, params.market_file))
     print(summary(found))
 
 
-def read_sales() -> pd.DataFrame:
-    if not Path(SALES).is_file():
-        raise FileNotFoundError(f"{SALES} isn't there; the stage `python -m pipelines.ingest` makes it")
-    return pd.read_parquet(SALES)
-
-
-def run(params: Params, market: Market, sales: pd.DataFrame, earlier: Iterator[Any]) -> Validation:
+def judge(params: Params, market: Market, sales: pd.DataFrame, earlier: Iterator[Any]) -> Validation:
     """Judge the sales and write what was found; the sales themselves only where they passed."""
     for output in (ACCEPTED, SET_ASIDE, PROFILE, FINDINGS, REPORT):
         Path(output).unlink(missing_ok=True)  # what an earlier run accepted must not outlive a refusal
@@ -113,4 +105,4 @@ def _count(number: int, thing: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -8,8 +8,6 @@ from difflib import get_close_matches
 from itertools import islice
 from typing import Any
 
-import numpy as np
-
 from models.market import Field, Market, Rule
 from serving.problems import FieldError
 
@@ -48,7 +46,7 @@ def _holds(rule: Rule, home: Mapping[str, Any]) -> bool:
     smaller, larger = home.get(rule.smaller), home.get(rule.larger)
     if smaller is None or larger is None:
         return True
-    return bool(rule.holds(np.float64(smaller), np.float64(larger)))
+    return bool(rule.holds(smaller, larger))
 
 
 def _contradiction(market: Market, rule: Rule, home: Mapping[str, Any]) -> FieldError:

@@ -156,7 +156,7 @@ def test_twice_is_once(line):
     before = Path(".assay/champion.json").stat().st_mtime_ns
     again = run()
     assert again.what == "kept"
-    assert "goes on serving" in boxed(again)
+    assert "NOTHING NEW: valuation-town:v1" in boxed(again)
     assert versions() == {"1": line}
     assert len(connect("town").client.search_runs([connect("town").experiment_id])) == 1
     assert Path(".assay/champion.json").stat().st_mtime_ns == before
