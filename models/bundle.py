@@ -42,6 +42,7 @@ def write_bundle(directory: str | Path, valuer: Valuer) -> str:
         "level": valuer.level,
         "memory_end": valuer.memory_end.isoformat(),
         "support": {name: list(bounds) for name, bounds in valuer.support.items()},
+        "typical": dict(valuer.typical),
     }
     parts = {
         "index.parquet": parquet_bytes(valuer.index.to_frame()),
@@ -88,6 +89,7 @@ def read_bundle(directory: str | Path) -> tuple[Valuer, str]:
         memory_end=date.fromisoformat(facts["memory_end"]),
         horizon_days=facts["horizon_days"],
         support={name: (low, high) for name, (low, high) in facts["support"].items()},
+        typical=facts["typical"],
     )
     return valuer, digest(parts[MANIFEST])
 

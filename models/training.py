@@ -18,7 +18,8 @@ from models.hedonic import fit_hedonic
 from models.market import Market
 from models.market_index import MarketIndex
 from models.split import Window, before, within
-from models.valuer import Valuer, numeric_support
+from models.support import numeric_support, typical_home
+from models.valuer import Valuer
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,7 @@ def fit_valuer(
         memory_end=sales["sale_date"].max().date(),
         horizon_days=horizon_days,
         support=numeric_support(sales, market),
+        typical=typical_home(sales, market),
     )
 
 

@@ -52,6 +52,7 @@ class Valuer:
         memory_end: the last day of sales that the model knows.
         horizon_days: how far past `memory_end` a valuation date may lie.
         support: least and greatest value of each numeric field in the training sales.
+        typical: a home in the middle of the training sales, as a caller would send it.
     """
 
     market: Market
@@ -63,6 +64,7 @@ class Valuer:
     memory_end: date
     horizon_days: int
     support: Mapping[str, tuple[float, float]]
+    typical: Mapping[str, Any]
 
     @property
     def first_day(self) -> date:
@@ -167,9 +169,3 @@ class Valuer:
             if not self.first_day <= day.item() <= self.last_day:
                 raise AsOfError(day.item(), self.first_day, self.last_day)
         return self.index.level(at)
-
-
-def numeric_support(sales: pd.DataFrame, market: Market) -> dict[str, tuple[float, float]]:
-    """Least and greatest value of each numeric field that has any."""
-    numeric = [f.name for f in market.fields if f.type in ("number", "integer") and sales[f.name].notna().any()]
-    return {name: (float(sales[name].min()), float(sales[name].max())) for name in numeric}

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from models.bundle import BundleError, read_bundle
+from models.bundle import read_bundle
 from models.fault import Fault
 from models.files import read_json, write_json
 from models.gate import PASS, Comparison, Verdict, compare, judge
@@ -197,19 +197,21 @@ def judged(candidate: Candidate, champion: Champion | None, bounds: Bounds) -> t
 
 def against(candidate: Candidate, champion: Champion) -> tuple[Comparison, dict[str, Any]]:
     """Both on the hold-out sales that the champion can value; compared on those it has never seen."""
+    homes, valued = pd.read_parquet(HOLDOUT), pd.read_parquet(VALUED)
+    if sorted(homes["sale_id"]) != sorted(valued["sale_id"]):
+        raise PromoteError(f"{HOLDOUT} and {VALUED} hold different sales; run `dvc repro`")
+    both = homes.merge(valued[["sale_id", "value"]], on="sale_id", validate="one_to_one")
     try:
         valuer, _ = read_bundle(champion.bundle)
-        homes, valued = pd.read_parquet(HOLDOUT), pd.read_parquet(VALUED)
-        if sorted(homes["sale_id"]) != sorted(valued["sale_id"]):
-            raise PromoteError(f"{HOLDOUT} and {VALUED} hold different sales; run `dvc repro`")
-        both = homes.merge(valued[["sale_id", "value"]], on="sale_id", validate="one_to_one")
+        if absent := [name for name in valuer.market.field_names if name not in both]:
+            return Comparison(champion.called, problem=f"it values by {', '.join(absent)}, which these sales lack"), {}
         speaks = both["sale_date"].between(pd.Timestamp(valuer.first_day), pd.Timestamp(valuer.last_day))
         both = both[speaks]
         if both.empty:
             return Comparison(champion.called), {}
         champions = valuer.value(both, both["sale_date"])
         figures = study(champions, both["price"].to_numpy())
-    except (BundleError, KeyError, ValueError) as error:
+    except ValueError as error:
         return Comparison(champion.called, problem=f"it can't value this hold-out ({error})"), {}
     unseen = (both["sale_date"] > pd.Timestamp(valuer.memory_end)).to_numpy()
     prices, values = (both[c].to_numpy("float64")[unseen] for c in ("price", "value"))

@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 DIGEST, KIND, LOGGED = "assay.digest", "assay.kind", "assay.logged"
 NOTE = "mlflow.note.content"
 PLOTS = (".html", ".png")
+SETTINGS = {
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # With MLflow's own seven retries, a server that is down holds the line up for minutes.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+}
 
 
 class TrackingError(Fault):
@@ -59,8 +65,8 @@ def connect(market: str) -> Tracking:
     Raises:
         TrackingError: when it can't be reached.
     """
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
     logging.getLogger("alembic").setLevel(logging.ERROR)
     import mlflow
     from mlflow.exceptions import MlflowException

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from models.files import write_text
 from serving.champion import Champion, NoChampion, load_champion, pointer_path, read_pointer
-from serving.typical import typical_home
 from serving.valuing import value_one
 
 DOCUMENT = Path("docs/api.md")
@@ -24,7 +23,7 @@ def with_example(text: str, champion: Champion) -> str:
     _, found, after = rest.partition(END)
     if not found:
         raise ValueError(f"{DOCUMENT} must hold the lines {BEGIN} and {END}")
-    body = json.dumps({"home": typical_home(champion.valuer)}, ensure_ascii=False)
+    body = json.dumps({"home": dict(champion.valuer.typical)}, ensure_ascii=False)
     answer = json.dumps(value_one(champion, body.encode()), indent=2, ensure_ascii=False)
     quoted = body.replace("'", r"'\''")
     question = f"curl -s http://127.0.0.1:3000/value -H 'content-type: application/json' -d '{quoted}'"

@@ -15,7 +15,6 @@ from models.bundle import BundleError, read_bundle
 from models.files import read_json
 from models.market import Market
 from models.valuer import Appraisal, Valuer
-from serving.typical import typical_home
 
 REPAIR = "run `make repro` to train, judge and promote a model"
 #: What an answer says of the model; the rest of the card is at GET /model.
@@ -103,7 +102,7 @@ def load_champion(pointer: Pointer) -> Champion:
 
 def _prove(valuer: Valuer, tag: str) -> None:
     """Values one typical home; a model that can't do so must not be called ready."""
-    home = typical_home(valuer)
+    home = dict(valuer.typical)
     try:
         appraisal = valuer.appraise([home], valuer.memory_end)[0]
     except Exception as error:

@@ -10,7 +10,6 @@ from serving.champion import Champion
 from serving.edge import MOST_BYTES
 from serving.home import LONGEST_TEXT
 from serving.problems import CONTENT_TYPE
-from serving.typical import typical_home
 from serving.valuing import MOST_HOMES
 
 _JSON_TYPES = {"number": "number", "integer": "integer", "flag": "boolean", "category": "string"}
@@ -36,7 +35,7 @@ def model_card(champion: Champion) -> dict[str, Any]:
         },
         "fields": [_field_card(field) for field in champion.market.fields],
         "rules": [{"name": rule.name, "says": rule.says} for rule in champion.market.rules],
-        "example": {"home": typical_home(valuer)},
+        "example": {"home": dict(valuer.typical)},
     }
 
 
@@ -63,7 +62,7 @@ def openapi(champion: Champion) -> dict[str, Any]:
     }
     home, day, value = (_ref(name) for name in ("Home", "Day", "Valuation"))
     homes = {"type": "array", "items": home, "minItems": 1, "maxItems": MOST_HOMES}
-    example = typical_home(champion.valuer)
+    example = dict(champion.valuer.typical)
     return {
         "openapi": "3.1.0",
         "info": {"title": f"Valuations of homes in {champion.market.label}", "version": str(card["version"])},

@@ -7,7 +7,6 @@ from html import escape
 from string import Template
 
 from serving.champion import Champion
-from serving.typical import typical_home
 
 _PAGE = Template("""<!doctype html>
 <html lang="en">
@@ -42,6 +41,6 @@ def page(champion: Champion | None, missing: str) -> str:
         return _PAGE.substitute(state=f"Not ready: {escape(missing)}", example="")
     card, until = champion.card, champion.valuer.memory_end
     state = f"Serving {card['name']} version {card['version']}, {champion.market.label}, sales up to {until}."
-    body = json.dumps({"home": typical_home(champion.valuer)}, indent=2, ensure_ascii=False).replace("'", r"'\''")
+    body = json.dumps({"home": dict(champion.valuer.typical)}, indent=2, ensure_ascii=False).replace("'", r"'\''")
     curl = f"curl -s http://127.0.0.1:3000/value -H 'content-type: application/json' -d '{body}'"
     return _PAGE.substitute(state=escape(state), example=f"<h2>Ask it</h2><pre>{escape(curl)}</pre>")

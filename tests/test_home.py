@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.home import parse_home
-from serving.typical import typical_home
 from tests.served import HOME, MARKET, train
 
 
@@ -120,5 +119,5 @@ def test_whatever_is_sent_is_refused_or_comes_out_as_declared(raw):
 
 
 def test_the_typical_home_is_one_that_the_api_takes():
-    home = typical_home(train())
+    home = dict(train().typical)
     assert parse_home(MARKET, home) == (home, [])

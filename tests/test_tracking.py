@@ -1,6 +1,7 @@
 """What is logged is logged once, found again, and goes under the project's run."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -107,6 +108,15 @@ def test_a_database_that_is_none_is_named(project):
     (project / "mlflow.db").write_text("not a database, and long enough to be looked at " * 100)
     with pytest.raises(tracking.TrackingError, match=r"mlflow.db can't be used"):
         connect("town")
+
+
+def test_a_server_that_is_down_is_named(project, monkeypatch):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        uri = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        with pytest.raises(tracking.TrackingError, match=f"MLflow at {uri} can't be used"):
+            connect("town")
 
 
 def test_a_queued_experiment_logs_to_its_project(project, monkeypatch):

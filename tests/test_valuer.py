@@ -84,10 +84,11 @@ def test_a_value_survives_the_way_to_disk_and_back(valuer, tmp_path):
     again, found = read_bundle(tmp_path / "bundle")
     assert found == digest
     assert one(again, HOME) == one(valuer, HOME)
-    assert (again.memory_end, again.horizon_days, again.support) == (
+    assert (again.memory_end, again.horizon_days, again.support, again.typical) == (
         valuer.memory_end,
         valuer.horizon_days,
         valuer.support,
+        valuer.typical,
     )
 
 
