@@ -1,7 +1,7 @@
 # `make help` explains the targets. Only Python 3.11 to 3.13, git and make are needed.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run env repro scorecard serve ui test lint format types bento lock
+.PHONY: help run env repro scorecard serve ui docs test lint format types bento lock
 
 VENV ?= .venv
 SERVE_PORT ?= 3000
@@ -72,6 +72,9 @@ format: env ## Style and formatting, mended
 
 types: env ## The type checker
 	@mypy
+
+docs: env ## The example in docs/api.md, asked anew of the champion
+	@python -m serving.api_doc
 
 bento: env ## The promoted model and its service as one deployable bento
 	@bentoml build

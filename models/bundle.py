@@ -10,6 +10,7 @@ import io
 import json
 import shutil
 import tempfile
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from models.valuer import Valuer
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+REPAIR = "run `dvc repro` to make it anew"
 FILES = ("index.parquet", "market.json", "model.txt", "valuer.json")
 
 
@@ -77,9 +79,18 @@ def read_bundle(directory: str | Path) -> tuple[Valuer, str]:
         BundleError: when a file is missing or differs from the manifest, before any of them is parsed.
     """
     parts = _checked(Path(directory))
+    try:
+        return _parsed(parts), digest(parts[MANIFEST])
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(
+            f"the bundle {directory} is whole, but not as this version writes it: {error!r}; {REPAIR}"
+        ) from error
+
+
+def _parsed(parts: Mapping[str, bytes]) -> Valuer:
     market = Market.from_dict(json.loads(parts["market.json"]))
     facts = json.loads(parts["valuer.json"])
-    valuer = Valuer(
+    return Valuer(
         market=market,
         features=Features(market.fields, {name: tuple(values) for name, values in facts["categories"].items()}),
         index=MarketIndex.from_frame(pd.read_parquet(io.BytesIO(parts["index.parquet"]))),
@@ -91,30 +102,28 @@ def read_bundle(directory: str | Path) -> tuple[Valuer, str]:
         support={name: (low, high) for name, (low, high) in facts["support"].items()},
         typical=facts["typical"],
     )
-    return valuer, digest(parts[MANIFEST])
 
 
 def _checked(directory: Path) -> dict[str, bytes]:
     """The bytes of every file, each equal to what the manifest promises."""
-    repair = "run `dvc repro` to make it anew"
     try:
         parts = {name: (directory / name).read_bytes() for name in (MANIFEST, *FILES)}
     except OSError as error:
-        raise BundleError(f"the bundle {directory} can't be read: {error}; {repair}") from error
+        raise BundleError(f"the bundle {directory} can't be read: {error}; {REPAIR}") from error
     try:
         manifest = json.loads(parts[MANIFEST])
         found_format, promised = manifest["format"], dict(manifest["files"])
     except (ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"{directory / MANIFEST} is damaged: {error!r}; {repair}") from error
+        raise BundleError(f"{directory / MANIFEST} is damaged: {error!r}; {REPAIR}") from error
     if found_format != FORMAT or sorted(promised) != sorted(FILES):
         raise BundleError(
             f"{directory / MANIFEST} is of format {found_format!r} with {sorted(promised)}; "
-            f"this version reads format {FORMAT} with {sorted(FILES)}; {repair}"
+            f"this version reads format {FORMAT} with {sorted(FILES)}; {REPAIR}"
         )
     for name in FILES:
         if digest(parts[name]) != promised[name]:
             raise BundleError(
                 f"{directory / name} has digest {digest(parts[name])}, its manifest promises {promised[name]}: "
-                f"it was damaged or altered; {repair}"
+                f"it was damaged or altered; {REPAIR}"
             )
     return parts

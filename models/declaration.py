@@ -12,7 +12,8 @@ from typing import Any
 from models.fault import Fault
 
 Where = tuple[str | int, ...]
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+#: Names become tags in stores, which take 63 characters with a prefix of ours, and none that ends in _.
+_NAME = re.compile(r"[a-z]([a-z0-9_]{0,48}[a-z0-9])?")
 
 
 class DeclarationError(Fault):
@@ -58,7 +59,9 @@ def text(raw: Any, where: Where) -> str:
 def name(raw: Any, where: Where) -> str:
     if not isinstance(raw, str) or not _NAME.fullmatch(raw):
         raise DeclarationError(
-            where, f"is {raw!r}; allowed: up to 63 lower-case letters, digits and _, beginning with a letter"
+            where,
+            f"is {raw!r}; allowed: up to 50 lower-case letters, digits and _, beginning with a letter and not "
+            f"ending in _",
         )
     return raw
 

@@ -122,7 +122,9 @@ def _experiment(client: MlflowClient, name: str, artifacts: str | None) -> str:
 
     if (known := client.get_experiment_by_name(name)) is None:
         try:
-            return client.create_experiment(name, artifact_location=artifacts)
+            # Told that models are trained here, the UI opens on the runs rather than on traces of chats.
+            kind = {"mlflow.experimentKind": "custom_model_development"}
+            return client.create_experiment(name, artifact_location=artifacts, tags=kind)
         except MlflowException:  # another process was first
             known = client.get_experiment_by_name(name)
             if known is None:

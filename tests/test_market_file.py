@@ -73,7 +73,7 @@ FAULTS = {
         "fields.2.missing: the key is given twice",
     ),
     "another file's name": ("name: town", "name: village #!", "name: is 'village'; allowed: 'town'"),
-    "name with a capital": ("name: zone", "name: Zone #!", "fields.1.name: is 'Zone'; allowed: up to 63 lower-case"),
+    "name with a capital": ("name: zone", "name: Zone #!", "fields.1.name: is 'Zone'; allowed: up to 50 lower-case"),
     "name of a sale's column": ("name: zone", "name: price #!", "fields.1.name: 'price' is a column of every sale"),
     "name used before": (
         "name: zone",
