@@ -36,7 +36,7 @@ def test_every_shipped_and_tested_market_survives_the_round_trip(tmp_path):
         assert Market.from_dict(json.loads(json.dumps(market.to_dict()))) == market
 
 
-_names = st.text(string.ascii_lowercase + string.digits + "_", min_size=1, max_size=12).map(lambda s: "f" + s)
+_names = st.text(string.ascii_lowercase + string.digits + "_", min_size=1, max_size=12).map(lambda s: f"f{s}z")
 _texts = st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S", "Zs"]), min_size=1).filter(str.strip)
 _numbers = st.floats(-1e12, 1e12, allow_nan=False)
 
