@@ -100,7 +100,7 @@ def _parsed(parts: Mapping[str, bytes]) -> Valuer:
         memory_end=date.fromisoformat(facts["memory_end"]),
         horizon_days=facts["horizon_days"],
         support={name: (low, high) for name, (low, high) in facts["support"].items()},
-        typical=facts["typical"],
+        typical={f.name: facts["typical"][f.name] for f in market.fields},
     )
 
 
