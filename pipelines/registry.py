@@ -54,7 +54,10 @@ def register(
     Args:
         evidence: files to keep with the run, and the artifact folder of each.
     """
-    run = find_or_create_run(tracking, "candidate", card["digest"], _people_name(card))
+    name = _people_name(card)
+    run = find_or_create_run(tracking, "candidate", card["digest"], name)
+    if run.info.run_name != name:  # judged by other bounds or beside another champion than before
+        tracking.client.update_run(run.info.run_id, name=name)
     _log_dataset(tracking, run, card)
     log(
         tracking,
@@ -229,7 +232,8 @@ def _log_dataset(tracking: Tracking, run: Any, card: Mapping[str, Any]) -> None:
 
 
 def _people_name(card: Mapping[str, Any]) -> str:
-    return f"{card['market']['name']} to {card['memory_end']} {card['digest'][:8]}"
+    outcome = "passed" if card["verdict"]["outcome"] == PASS else "refused"
+    return f"{card['market']['name']} {card['digest'][:8]} {outcome}"
 
 
 def _params(card: Mapping[str, Any]) -> dict[str, Any]:

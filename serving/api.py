@@ -44,9 +44,11 @@ def create_app() -> Starlette:
     )
 
 
-async def _index(_: Request) -> Response:
+async def _index(request: Request) -> Response:
     policy = "default-src 'none'; style-src 'unsafe-inline'"
-    return HTMLResponse(page(_service().champion, _service().missing), headers={"Content-Security-Policy": policy})
+    _, port = request.scope["server"]
+    html = page(_service().champion, _service().missing, port)
+    return HTMLResponse(html, headers={"Content-Security-Policy": policy})
 
 
 async def _openapi(_: Request) -> Response:

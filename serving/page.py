@@ -35,12 +35,12 @@ $example
 """)
 
 
-def page(champion: Champion | None, missing: str) -> str:
-    """The page for the model that serves, or for its absence."""
+def page(champion: Champion | None, missing: str, port: int) -> str:
+    """The page for the model that serves, or for its absence; `port` is where it was asked for."""
     if champion is None:
         return _PAGE.substitute(state=f"Not ready: {escape(missing)}", example="")
     card, until = champion.card, champion.valuer.memory_end
     state = f"Serving {card['name']} version {card['version']}, {champion.market.label}, sales up to {until}."
     body = json.dumps({"home": dict(champion.valuer.typical)}, indent=2, ensure_ascii=False).replace("'", r"'\''")
-    curl = f"curl -s http://127.0.0.1:3000/value -H 'content-type: application/json' -d '{body}'"
+    curl = f"curl -s http://127.0.0.1:{port}/value -H 'content-type: application/json' -d '{body}'"
     return _PAGE.substitute(state=escape(state), example=f"<h2>Ask it</h2><pre>{escape(curl)}</pre>")
