@@ -29,7 +29,7 @@ MEANINGS = {
     "r2": "share of price differences explained (R²)",
     "median_ratio": "median of value / price",
     "cod": "uniformity (COD)",
-    "prd": "cheap against dear homes (PRD)",
+    "prd": "balance of cheap against dear homes (PRD)",
     "prb": "change of the ratio as value doubles (PRB)",
     "mki": "equity over all prices (MKI)",
 }

@@ -122,9 +122,7 @@ def _experiment(client: MlflowClient, name: str, artifacts: str | None) -> str:
 
     if (known := client.get_experiment_by_name(name)) is None:
         try:
-            # Told that models are trained here, the UI opens on the runs rather than on traces of chats.
-            kind = {"mlflow.experimentKind": "custom_model_development"}
-            return client.create_experiment(name, artifact_location=artifacts, tags=kind)
+            return client.create_experiment(name, artifact_location=artifacts)
         except MlflowException:  # another process was first
             known = client.get_experiment_by_name(name)
             if known is None:

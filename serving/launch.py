@@ -25,6 +25,8 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 HOST = "127.0.0.1"
+#: Without it MLflow's UI opens on traces of chats rather than on trained models.
+UI_PAGE = "/#/experiments?workflowType=machine_learning"
 LOGS = Path(".assay/logs")
 START_SECONDS = 120
 STOP_SECONDS = 15
@@ -48,6 +50,7 @@ class Part:
     port_setting: str
     alive: str
     command: tuple[str, ...]
+    page: str = ""
 
     @property
     def address(self) -> str:
@@ -79,7 +82,7 @@ def endpoint(port: int) -> Part:
 
 def mlflow_ui(port: int, store: str) -> Part:
     command = ("mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1", "--backend-store-uri", store)
-    return Part("ui", "the MLflow UI", port, "UI_PORT", "/health", command)
+    return Part("ui", "the MLflow UI", port, "UI_PORT", "/health", command, UI_PAGE)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -138,7 +141,7 @@ def _run(parts: Sequence[Part], remote_ui: str | None) -> None:
         for part in parts:
             _wait_until_alive(part, running)
         for part in parts:
-            print(f"  {part.name + ':':15} {part.address}   (log: {part.log})")
+            print(f"  {part.name + ':':15} {part.address}{part.page}   (log: {part.log})")
         if remote_ui:
             print(f"  the MLflow UI:  {remote_ui}")
         for part in parts:
