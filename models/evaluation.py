@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ def reference_values(
     hedonic = fit_hedonic(train, market)
     known = training_set(train, market)
     shuffled = np.random.default_rng(seed).permutation(known.target)
-    floor = type(known)(known.features, known.index, known.matrix, shuffled).fit(searched, rounds, seed)
+    floor = replace(known, target=shuffled).fit(searched, rounds, seed)
     days = holdout["sale_date"]
     return {
         "last_sale_indexed": last_sale_indexed(train, holdout, market, hedonic),
