@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from models.files import file_digest
 from models.gate import MEANINGS, PASS, number, shown
 from models.valuer import Valuer
+from pipelines.places import LOCK, SALES
 
 SAID = {"pass": "Passed", "fail": "Refused", "cannot tell": "Refused: cannot tell"}
 #: The figures a reviewer compares models by, in the page's table.
 COMPARED = ("mdape", "ppe10", "ppe20", "r2", "median_ratio", "cod", "prd", "prb")
-SALES, LOCK = Path("data/validated/sales.parquet"), Path("requirements.lock")
 
 
 def model_name(market: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 
 from models.bundle import read_bundle
@@ -11,12 +9,9 @@ from models.evaluation import evaluation, reference_values, valued_holdout
 from models.files import read_json, write_json, write_parquet
 from pipelines.evaluation_plots import draw_evaluation
 from pipelines.params import load_params
+from pipelines.places import BEST, BUNDLE, EVALUATION, HOLDOUT, METRICS, PLOTS, TRAIN, VALUED
 from pipelines.shap_plots import draw_shap
-from pipelines.split import HOLDOUT, TRAIN
 from pipelines.stage import run
-from pipelines.train import BEST, BUNDLE
-
-VALUED, EVALUATION, PLOTS = "data/reports/holdout.parquet", "data/reports/evaluation.json", Path("data/reports/plots")
 
 
 def main() -> None:
@@ -27,6 +22,7 @@ def main() -> None:
     references = reference_values(train, holdout, valuer.market, best["searched"], best["rounds"], seed)
     figures = evaluation(valuer, holdout, valued, references, train)
     write_parquet(VALUED, valued)
+    write_json(METRICS, figures["figures"] | {"coverage": figures["range"]["coverage"]})
     write_json(EVALUATION, {"market": valuer.market.name, "model": digest, **figures})
     draw_evaluation(valuer, holdout, valued, figures, PLOTS)
     draw_shap(valuer, holdout, seed, PLOTS)

@@ -28,9 +28,9 @@ from models.market import Market, Source
 from models.sales import SALE_COLUMNS, canonical_sales
 from pipelines.market_file import load_market
 from pipelines.params import load_params
+from pipelines.places import RAW
 from pipelines.stage import run
 
-RAW = Path("data/raw/sales.parquet")
 PIP_TIMEOUT = 600  # seconds, for the whole download of a wheel
 URL_TIMEOUT = 60  # seconds without an answer
 CHUNK = 1 << 18

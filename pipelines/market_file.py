@@ -8,9 +8,8 @@ from typing import Any
 from models.declaration import DeclarationError
 from models.fault import Fault
 from models.market import Market
+from pipelines.places import MARKETS
 from pipelines.yaml_lines import load_checked
-
-MARKETS = Path("data/markets")
 
 
 class MarketFileError(Fault):

@@ -29,12 +29,9 @@ from models.valuer import Valuer
 from pipelines import registry, store
 from pipelines.card import SAID, build_card, model_name, same_measure
 from pipelines.params import load_params
+from pipelines.places import BEST, BUNDLE, EVALUATION, HOLDOUT, PLOTS, STUDY, VALIDATION_PAGE, VALUED, VERDICT
 from pipelines.stage import run
 from pipelines.tracking import Tracking, connect, record_study
-
-BUNDLE, STUDY, REPORTS = Path("data/model"), Path("data/study"), Path("data/reports")
-EVALUATION, VALUED, VERDICT = REPORTS / "evaluation.json", REPORTS / "holdout.parquet", REPORTS / "verdict.json"
-HOLDOUT = Path("data/split/holdout.parquet")
 
 
 class PromoteError(Fault):
@@ -166,7 +163,7 @@ def _decide(
 ) -> Decision:
     verdict, beside = judged(candidate, champion, bounds)
     told = verdict.to_dict() | {"champion": beside}
-    card = build_card(candidate.valuer, candidate.digest, candidate.evaluation, told, read_json(STUDY / "best.json"))
+    card = build_card(candidate.valuer, candidate.digest, candidate.evaluation, told, read_json(BEST))
     reigns = champion is not None and champion.card["digest"] == candidate.digest
     if reigns and champion is not None and same_measure(champion.card, card):
         card = _unregistered(champion.card)  # why it serves is what was said when it was promoted
@@ -220,8 +217,8 @@ def against(candidate: Candidate, champion: Champion) -> tuple[Comparison, dict[
 
 def evidence() -> list[tuple[Path, str]]:
     """The files a reviewer wants beside the run, and the artifact folder of each."""
-    plots = [(p, "plots") for p in sorted((REPORTS / "plots").glob("*")) if p.suffix in (".png", ".html")]
-    return [(EVALUATION, ""), (VALUED, ""), (REPORTS / "validation.html", ""), *plots]
+    plots = [(p, "plots") for p in sorted(PLOTS.glob("*")) if p.suffix in (".png", ".html")]
+    return [(EVALUATION, ""), (VALUED, ""), (VALIDATION_PAGE, ""), *plots]
 
 
 def boxed(decision: Decision) -> str:

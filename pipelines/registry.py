@@ -22,7 +22,8 @@ import pandas as pd
 from models.bundle import BundleError, bundle_digest, read_bundle
 from models.files import file_digest, write_json
 from models.gate import PASS, number
-from pipelines.card import SAID, SALES, page
+from pipelines.card import SAID, page
+from pipelines.places import SALES
 from pipelines.tracking import DIGEST, NOTE, Tracking, find_or_create_run, log
 
 if TYPE_CHECKING:

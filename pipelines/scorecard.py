@@ -6,7 +6,6 @@ Comes from the card beside the bundle that serves, whose digests are checked; ML
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from models.fault import Fault
@@ -14,9 +13,9 @@ from models.files import write_json
 from models.gate import MEANINGS, number, shown
 from models.ratio_study import FIGURES
 from pipelines import store
+from pipelines.places import SCORECARD
 from pipelines.stage import run
 
-SCORECARD = Path("data/reports/scorecard.json")
 LINEAGE = ("name", "version", "digest", "run", "data", "commit", "memory_end", "promoted_at")
 
 

@@ -7,10 +7,8 @@ import pandas as pd
 from models.files import write_json, write_parquet
 from models.split import before, plan_split, within
 from pipelines.params import load_params
+from pipelines.places import HOLDOUT, SALES, TRAIN, WINDOWS
 from pipelines.stage import run
-
-SALES = "data/validated/sales.parquet"
-TRAIN, HOLDOUT, WINDOWS = "data/split/train.parquet", "data/split/holdout.parquet", "data/split/split.json"
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from models.bundle import BundleError, bundle_digest
 from models.files import read_json, write_json
 from pipelines.card import model_name, model_tag
+from pipelines.places import STATE
 from pipelines.tracking import home
 
 
@@ -36,11 +37,11 @@ class Stored:
 
 
 def bentoml_home() -> Path:
-    return Path(os.environ.get("BENTOML_HOME") or home() / ".assay" / "bentoml")
+    return Path(os.environ.get("BENTOML_HOME") or home() / STATE / "bentoml")
 
 
 def pointer_file() -> Path:
-    return home() / ".assay" / "champion.json"
+    return home() / STATE / "champion.json"
 
 
 def pointed(market: str) -> str | None:

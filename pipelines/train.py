@@ -11,11 +11,8 @@ from models.split import Split
 from models.training import fit_valuer, make_fold
 from pipelines.market_file import load_market
 from pipelines.params import load_params
-from pipelines.split import TRAIN, WINDOWS
+from pipelines.places import BEST, BUNDLE, TRAIN, WINDOWS
 from pipelines.stage import run
-
-BUNDLE = "data/model"
-BEST = "data/study/best.json"
 
 
 def main() -> None:

@@ -27,13 +27,11 @@ from models.training import Fold, make_fold
 from pipelines import tracking
 from pipelines.market_file import load_market
 from pipelines.params import Params, load_params
-from pipelines.split import TRAIN, WINDOWS
+from pipelines.places import BEST, STATE, STUDY, TRAIN, TRIALS, WINDOWS
 from pipelines.stage import run
 from pipelines.study_plots import draw_study
 
-STUDY = Path("data/study")
-BEST, TRIALS = STUDY / "best.json", STUDY / "trials.parquet"
-JOURNALS = Path(".assay/studies")
+JOURNALS = STATE / "studies"
 WARM_UP = 5  # trials before any is pruned
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 

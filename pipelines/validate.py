@@ -19,17 +19,14 @@ from models.files import write_json, write_parquet, write_text
 from models.market import Market
 from pipelines.market_file import load_market
 from pipelines.params import Params, load_params
+from pipelines.places import PROFILE, RAW, SALES, SET_ASIDE, VALIDATION, VALIDATION_PAGE
 from pipelines.stage import run
-
-SALES = "data/raw/sales.parquet"
-ACCEPTED, SET_ASIDE = "data/validated/sales.parquet", "data/validated/set_aside.parquet"
-FINDINGS, REPORT, PROFILE = "data/reports/validation.json", "data/reports/validation.html", "data/reports/profile.json"
 
 
 def main() -> None:
     params = load_params()
     market = load_market(params.market_file)
-    found = judge(params, market, pd.read_parquet(SALES), earlier_profiles())
+    found = judge(params, market, pd.read_parquet(RAW), earlier_profiles())
     if not found.passed:
         sys.exit(refusal(found, params.market_file))
     print(summary(found))
@@ -37,14 +34,14 @@ def main() -> None:
 
 def judge(params: Params, market: Market, sales: pd.DataFrame, earlier: Iterator[Any]) -> Validation:
     """Judge the sales and write what was found; the sales themselves only where they passed."""
-    for output in (ACCEPTED, SET_ASIDE, PROFILE, FINDINGS, REPORT):
+    for output in (SALES, SET_ASIDE, PROFILE, VALIDATION, VALIDATION_PAGE):
         Path(output).unlink(missing_ok=True)  # what an earlier run accepted must not outlive a refusal
     limits = Limits(params.validate.max_set_aside_share, params.validate.max_row_drop_share, params.validate.max_shift)
     found = validate(sales, market, limits, earlier, dt.date.today())
-    write_json(FINDINGS, found.to_dict())
-    write_text(REPORT, page(found))
+    write_json(VALIDATION, found.to_dict())
+    write_text(VALIDATION_PAGE, page(found))
     if found.accepted is not None and found.set_aside is not None:
-        write_parquet(ACCEPTED, found.accepted)
+        write_parquet(SALES, found.accepted)
         write_parquet(SET_ASIDE, found.set_aside)
         write_json(PROFILE, found.profile)
     return found
@@ -56,7 +53,7 @@ def earlier_profiles() -> Iterator[Any]:
     The newest may be of the very sales at hand, committed after they were made: the one before is then
     the version to compare with, in the author's folder and in every clone alike.
     """
-    for commit in (_git("log", "--format=%H", "--", PROFILE) or "").split():
+    for commit in (_git("log", "--format=%H", "--", str(PROFILE)) or "").split():
         # Paths in `git show` count from the repository's root; "./" makes this one count from here.
         if (text := _git("show", f"{commit}:./{PROFILE}")) is not None:
             try:
@@ -82,7 +79,7 @@ def refusal(found: Validation, market_file: Path) -> str:
     if unchecked:
         lines.append(f"  ({_count(unchecked, 'further rule')} could not be checked because of these)")
     lines.append(f"Correct the source, or {market_file} and params.yaml where the data is right, and run it again.")
-    lines.append(f"report: {REPORT}")
+    lines.append(f"report: {VALIDATION_PAGE}")
     return "\n".join(lines)
 
 
@@ -92,7 +89,7 @@ def summary(found: Validation) -> str:
     lines += [f"{check.failed_count:>9,} set aside: {check.rule}" for check in found.suspicions if check.failed_count]
     lines += [f"  warning: {_finding(check)}" for check in found.warnings]
     lines += [f"     note: {_finding(check)}" for check in found.checks if check.severity == "info"]
-    return "\n".join([*lines, f"   report: {REPORT}"])
+    return "\n".join([*lines, f"   report: {VALIDATION_PAGE}"])
 
 
 def _finding(check: Check) -> str:

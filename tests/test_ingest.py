@@ -17,8 +17,9 @@ import pytest
 
 from models.files import digest, file_digest
 from models.market import Market
-from pipelines.ingest import RAW, IngestError, ingest
+from pipelines.ingest import IngestError, ingest
 from pipelines.market_file import load_market
+from pipelines.places import RAW
 from tests.second_market import declaration, write_second_market
 
 ROOT = Path(__file__).parent.parent

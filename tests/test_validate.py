@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 from expectations import suspicious
 from models.files import read_json, write_json, write_parquet
 from models.sales import canonical_sales
+from pipelines import places
 from pipelines import validate as stage
 from tests.hamlet import HAMLET, again, hamlet, put
 
@@ -32,7 +33,7 @@ def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run_stage(raw: pd.DataFrame) -> str | None:
     """Run the stage on these rows; what it refuses with, or None."""
-    write_parquet(stage.SALES, canonical_sales(raw, HAMLET))
+    write_parquet(places.RAW, canonical_sales(raw, HAMLET))
     try:
         stage.main()
     except SystemExit as stop:
@@ -74,12 +75,12 @@ def test_a_critical_fault_stops_the_line_and_is_shown(
     assert refused is not None
     assert f"- {rule}: {found}" + (f"; e.g. sale D00007: {shown}" if shown else "") in refused
     assert "report: data/reports/validation.html" in refused
-    assert not any(Path(output).exists() for output in (stage.ACCEPTED, stage.SET_ASIDE, stage.PROFILE))
-    html = Path(stage.REPORT).read_text()
+    assert not any(Path(output).exists() for output in (places.SALES, places.SET_ASIDE, places.PROFILE))
+    html = Path(places.VALIDATION_PAGE).read_text()
     assert rule in html
     assert found in html
     assert shown in html
-    findings = read_json(stage.FINDINGS)
+    findings = read_json(places.VALIDATION)
     assert not findings["passed"]
     assert next(check["rule"] for check in findings["checks"] if not check["passed"]) == rule
     assert capsys.readouterr() == ("", "")  # no bars, no noise of the library
@@ -95,9 +96,9 @@ def test_the_refusal_counts_the_rules_that_could_not_be_checked(line: Path) -> N
 
 def test_a_refusal_leaves_nothing_of_an_earlier_run(line: Path) -> None:
     assert run_stage(hamlet()) is None
-    assert Path(stage.ACCEPTED).is_file()
+    assert Path(places.SALES).is_file()
     assert run_stage(put("sqm", "7")(hamlet())) is not None
-    assert not Path(stage.ACCEPTED).exists()
+    assert not Path(places.SALES).exists()
 
 
 def test_good_sales_go_on_untouched_and_the_same_bytes_every_time(
@@ -108,9 +109,9 @@ def test_good_sales_go_on_untouched_and_the_same_bytes_every_time(
     assert "400 of 400 sales go on" in printed
     assert "no earlier version: nothing to compare" in printed
     assert noise == ""
-    pd.testing.assert_frame_equal(pd.read_parquet(stage.ACCEPTED), canonical_sales(hamlet(), HAMLET))
-    assert pd.read_parquet(stage.SET_ASIDE).empty
-    outputs = (stage.ACCEPTED, stage.SET_ASIDE, stage.FINDINGS, stage.REPORT, stage.PROFILE)
+    pd.testing.assert_frame_equal(pd.read_parquet(places.SALES), canonical_sales(hamlet(), HAMLET))
+    assert pd.read_parquet(places.SET_ASIDE).empty
+    outputs = (places.SALES, places.SET_ASIDE, places.VALIDATION, places.VALIDATION_PAGE, places.PROFILE)
     first = [Path(output).read_bytes() for output in outputs]
     assert run_stage(hamlet()) is None
     assert [Path(output).read_bytes() for output in outputs] == first
@@ -133,11 +134,11 @@ def test_a_suspicious_sale_is_set_aside_with_its_reason(
     plant, sale_id, shown = SUSPICIOUS[reason]
     raw = put("sold", "2020-02-01")(hamlet())
     assert run_stage(plant(raw)) is None
-    aside, accepted = pd.read_parquet(stage.SET_ASIDE), pd.read_parquet(stage.ACCEPTED)
+    aside, accepted = pd.read_parquet(places.SET_ASIDE), pd.read_parquet(places.SALES)
     assert list(zip(aside["sale_id"], aside["reason"], strict=True)) == [(sale_id, reason)]
     assert sale_id not in set(accepted["sale_id"])
     assert list(accepted.columns) == list(canonical_sales(raw, HAMLET).columns)
-    found = read_json(stage.FINDINGS)
+    found = read_json(places.VALIDATION)
     assert found["passed"]
     assert found["accepted"] + 1 == found["rows"]
     assert {r: n for r, n in found["set_aside"].items() if n} == {reason: 1}
@@ -157,10 +158,10 @@ def test_the_version_before_is_the_newest_committed_one_that_differs(line: Path)
     assert list(stage.earlier_profiles()) == []  # no commit
     for rows in (420, 400):
         assert run_stage(hamlet(rows)) is None
-        git("add", stage.PROFILE)
+        git("add", str(places.PROFILE))
         git("commit", "-qm", f"{rows} sales")
     assert [profile["rows"] for profile in stage.earlier_profiles()] == [400, 420]
     # The sales at hand are those of the last commit, so they stand beside the commit before it.
     assert run_stage(hamlet(400)) is None
-    rules = [check["rule"] for check in read_json(stage.FINDINGS)["checks"]]
+    rules = [check["rule"] for check in read_json(places.VALIDATION)["checks"]]
     assert "at most 10 % fewer sales than the 420 of the version before" in rules

@@ -1,0 +1,37 @@
+"""Every file of the line, named once, under the stage that makes it (or the market's own)."""
+
+from pathlib import Path
+
+MARKETS = Path("data/markets")
+LOCK = Path("requirements.lock")
+STATE = Path(".assay")  # what no cache can bring back, and no clone shares
+
+# ingest
+RAW = Path("data/raw/sales.parquet")
+
+REPORTS = Path("data/reports")
+
+# validate
+SALES = Path("data/validated/sales.parquet")
+SET_ASIDE = Path("data/validated/set_aside.parquet")
+VALIDATION, VALIDATION_PAGE = REPORTS / "validation.json", REPORTS / "validation.html"
+PROFILE = REPORTS / "profile.json"
+
+# split
+TRAIN, HOLDOUT = Path("data/split/train.parquet"), Path("data/split/holdout.parquet")
+WINDOWS = Path("data/split/split.json")
+
+# tune
+STUDY = Path("data/study")
+BEST, TRIALS = STUDY / "best.json", STUDY / "trials.parquet"
+
+# train
+BUNDLE = Path("data/model")
+
+# evaluate
+VALUED = REPORTS / "holdout.parquet"
+EVALUATION, METRICS = REPORTS / "evaluation.json", REPORTS / "metrics.json"
+PLOTS = REPORTS / "plots"
+
+# promote and the scorecard
+VERDICT, SCORECARD = REPORTS / "verdict.json", REPORTS / "scorecard.json"
