@@ -12,9 +12,9 @@ import pandas as pd
 
 from expectations.checks import Check, Expected, examples
 from models.declaration import span
-from models.field import Field
+from models.field import LONGEST_TEXT, SALE_ROLES, Field, is_sendable
 from models.market import Market
-from models.sales import SALE_COLUMNS, read_cells
+from models.sales import read_cells
 
 FIRST_DAY = dt.date(1900, 1, 1)
 #: The library's name for the type that `models/sales.py` gives a column it could read.
@@ -23,7 +23,7 @@ TEXT, NUMBER, DATE = "str", "float64", "datetime64[us]"
 
 def column_expectations(market: Market) -> list[Expected]:
     """The table has the declared columns and no other."""
-    columns = {"column_set": [*SALE_COLUMNS, *market.field_names], "exact_match": True}
+    columns = {"column_set": [*SALE_ROLES, *market.field_names], "exact_match": True}
     return [Expected("expect_table_columns_to_match_set", columns, "the table has exactly the declared columns")]
 
 
@@ -38,23 +38,26 @@ def type_expectations(market: Market) -> dict[str, Expected]:
 
 
 def value_expectations(market: Market, today: dt.date) -> list[Expected]:
-    """What each cell may hold; `today` is the last day a sale can have happened on."""
-    price = f"price is {span('a number', market.price_minimum, market.price_maximum, market.currency)}"
+    """What each cell may hold; `today` is the last day a sale can have happened on.
+
+    A price below the declared least is no fault of the file: `suspicious.py` sets such sales aside.
+    """
+    price = f"price is {span('a number', 0, market.price_maximum, market.currency)}"
     first, last = (dt.datetime.combine(day, dt.time()) for day in (FIRST_DAY, today))
     return [
         _between("sale_date", first, last, f"sale_date is from {FIRST_DAY} up to today"),
-        _between("price", market.price_minimum, market.price_maximum, price),
+        _between("price", 0, market.price_maximum, price),
         *(expected for field in market.fields for expected in _field(field)),
     ]
 
 
-def whole_numbers(sales: pd.DataFrame, market: Market) -> dict[str, pd.Series]:
-    """For each usable integer field, the column that `value_expectations` compares it with."""
-    return {
-        _rounded(field): sales[field.name].round()
-        for field in market.fields
-        if field.type == "integer" and field.name in sales
-    }
+def derived_columns(sales: pd.DataFrame, market: Market) -> dict[str, pd.Series]:
+    """What `value_expectations` looks at besides the table itself, for the fields that are usable: an integer
+    rounded, and whether an open category's text can be sent."""
+    usable = [field for field in market.fields if field.name in sales]
+    rounded = {_rounded(field): sales[field.name].round() for field in usable if field.type == "integer"}
+    open_ones = [field for field in usable if field.is_category and not field.values]
+    return rounded | {_sendable(field): sales[field.name].dropna().map(is_sendable) for field in open_ones}
 
 
 def with_source_columns(check: Check, sales: pd.DataFrame, market: Market) -> Check:
@@ -100,6 +103,9 @@ def _field(field: Field) -> Iterator[Expected]:
         case "category":
             if field.values:
                 yield _among(name, list(field.values), f"{name} is {field.allowed}")
+            else:
+                rule = f"{name} is text of at most {LONGEST_TEXT} printable characters"
+                yield replace(_among(_sendable(field), [True], rule), shown=(name,))
         case _:
             # An open side still ends at the largest finite number, so that infinity is never within.
             low = -sys.float_info.max if field.minimum is None else field.minimum
@@ -112,6 +118,10 @@ def _field(field: Field) -> Iterator[Expected]:
 
 def _rounded(field: Field) -> str:
     return f"{field.name} in whole numbers"  # the spaces keep it from being any field's name
+
+
+def _sendable(field: Field) -> str:
+    return f"{field.name} can be sent"
 
 
 def _among(name: str, allowed: list[Any], rule: str) -> Expected:

@@ -68,7 +68,7 @@ def validate(
     """Judge a canonical table of sales; the first group of rules with a critical failure ends it.
 
     Args:
-        sales: as `canonical_sales` gives it, with index labels 0, 1, ...
+        sales: as `canonical_sales` gives it, in its order and with index labels 0, 1, ...
         earlier: profiles of versions of the data that came before, newest first; read only as far as needed.
         today: no sale can be later.
         suites: the folder of the hand-written suites.
@@ -80,9 +80,8 @@ def validate(
     reason = find_suspicious(sales, market)
     suspected, share = _check_set_aside(sales.assign(reason=reason), suspicions(market), limits.max_set_aside_share)
     checks.append(share)
-    order = sales.sort_values(["sale_date", "sale_id"], kind="stable").index
-    set_aside = sales.assign(reason=reason).loc[order].dropna(subset="reason").reset_index(drop=True)
-    accepted = sales.loc[order][reason.loc[order].isna()].reset_index(drop=True)
+    set_aside = sales.assign(reason=reason).dropna(subset="reason").reset_index(drop=True)
+    accepted = sales[reason.isna()].reset_index(drop=True)
     checks += run_suite("accepted", accepted, load_suite(suites / "accepted.json"))
     if _failed(checks, "critical"):
         return Validation(market, sales, tuple(checks), tuple(suspected), set_aside)
@@ -108,7 +107,7 @@ def check_cells(sales: pd.DataFrame, market: Market, today: dt.date, suites: Pat
     usable = sales.drop(columns=unusable)
     checks += run_suite("sales", usable, load_suite(suites / "sales.json"))
     expectations = declared.value_expectations(market, today)
-    return checks + run_suite("values", usable, expectations, declared.whole_numbers(usable, market))
+    return checks + run_suite("values", usable, expectations, declared.derived_columns(usable, market))
 
 
 def _check_set_aside(

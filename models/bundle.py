@@ -19,7 +19,7 @@ import pandas as pd
 
 from models.fault import Fault
 from models.features import Features
-from models.files import digest, json_bytes, parquet_bytes, write_bytes
+from models.files import digest, json_bytes, parquet_bytes, sync, write_bytes
 from models.market import Market
 from models.market_index import MarketIndex
 from models.valuer import Valuer
@@ -58,8 +58,10 @@ def write_bundle(directory: str | Path, valuer: Valuer) -> str:
         fresh = Path(temporary) / "bundle"
         for name, data in (*parts.items(), (MANIFEST, manifest)):
             write_bytes(fresh / name, data)
-        shutil.rmtree(directory, ignore_errors=True)
+        if directory.exists():
+            shutil.rmtree(directory)
         fresh.replace(directory)
+        sync(directory.parent)
     return digest(manifest)
 
 

@@ -28,9 +28,12 @@ DIRECTIONS = ("up", "down")
 CATEGORY_ROLES = ("neighbourhood", "property_type")
 NUMBER_ROLES = ("living_area", "latitude", "longitude")
 ROLES = (*CATEGORY_ROLES, *NUMBER_ROLES)
-SALE_ROLES = ("property_id", "sale_id", "sale_date", "price")
-#: Columns that the line itself adds to a table of sales.
-RESERVED = (*SALE_ROLES, "reason")
+#: The columns that make a row a sale, in the order of every table of sales.
+SALE_ROLES = ("sale_id", "property_id", "sale_date", "price")
+#: Names that tables of sales, requests and answers use themselves.
+RESERVED = (*SALE_ROLES, "reason", "as_of", "market", "rounding")
+#: Characters of a category's text; a caller could not send a longer one.
+LONGEST_TEXT = 200
 FIELD_KEYS = ("name", "column", "type", "label"), ("unit", "range", "values", "missing", "direction", "role")
 RULE_KEYS = ("name", "smaller", "larger", "says"), ("times",)
 
@@ -84,6 +87,16 @@ class Rule:
         return np.logical_not(smaller > self.times * larger)
 
 
+def plain(text: str) -> str:
+    """Text as cells and declared values are kept: one space for any run of white space, none at the ends."""
+    return " ".join(text.split())
+
+
+def is_sendable(text: str) -> bool:
+    """Whether a caller can send the text as a category."""
+    return bool(text.strip()) and len(text) <= LONGEST_TEXT and text.isprintable()
+
+
 def read_fields(raw: Any, price_column: str) -> tuple[Field, ...]:
     fields = tuple(_field(item, ("fields", i)) for i, item in enumerate(items(raw, ("fields",), "fields")))
     for what in ("name", "column", "role"):
@@ -104,7 +117,9 @@ def _field(raw: Any, where: Where) -> Field:
     item = section(raw, where, *FIELD_KEYS)
     kind = choice(item["type"], (*where, "type"), FIELD_TYPES)
     if item["name"] in RESERVED:
-        raise DeclarationError((*where, "name"), f"{item['name']!r} is a column of every sale; choose another name")
+        raise DeclarationError(
+            (*where, "name"), f"{item['name']!r} has a meaning of its own in every market; choose another"
+        )
     numeric = kind in ("number", "integer")
     for key, fits in (
         ("range", numeric),
@@ -115,6 +130,8 @@ def _field(raw: Any, where: Where) -> Field:
         if key in item and not fits:
             raise DeclarationError((*where, key), f"has no meaning for a {kind}; remove it")
     low, high = bounds(item["range"], (*where, "range")) if "range" in item else (None, None)
+    if kind == "integer" and not all(bound is None or bound.is_integer() for bound in (low, high)):
+        raise DeclarationError((*where, "range"), f"is {item['range']!r}; allowed for an integer: whole numbers")
     return Field(
         name=name(item["name"], (*where, "name")),
         column=text(item["column"], (*where, "column")),
@@ -144,9 +161,10 @@ def _values(raw: Any, where: Where) -> tuple[str, ...]:
         if isinstance(value, bool) or not isinstance(value, int | str) or not str(value).strip():
             problem = f"is {value!r}; allowed: a text or a whole number (quote what else it may look like)"
             raise DeclarationError((*where, i), problem)
-        if str(value) in values:
-            raise DeclarationError((*where, i), f"{str(value)!r} is in the list twice")
-        values.append(str(value))
+        told = plain(str(value))
+        if told in values:
+            raise DeclarationError((*where, i), f"{told!r} is in the list twice")
+        values.append(told)
     return tuple(values)
 
 

@@ -75,7 +75,7 @@ def spread_about_median(residuals: np.ndarray) -> float:
 
 
 def _parameters(searched: Mapping[str, Any], features: Features, seed: int) -> dict[str, Any]:
-    return {**FIXED, **searched, "seed": seed, "monotone_constraints": features.directions}
+    return {**searched, **FIXED, "seed": seed, "monotone_constraints": features.directions}
 
 
 def _dataset(matrix: np.ndarray, target: np.ndarray, features: Features, parameters: dict[str, Any]) -> lgb.Dataset:

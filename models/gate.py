@@ -142,7 +142,7 @@ def shown(name: str, value: float | None) -> str:
 
 
 def _enough_rows(figures: Mapping[str, Any], bounds: Bounds) -> Check:
-    n, bound = number(figures.get("n")), f"at least {bounds.min_rows:,}"
+    n, bound = finite(figures.get("n")), f"at least {bounds.min_rows:,}"
     if n is None or n < bounds.min_rows:
         found = "no count of hold-out sales" if n is None else f"only {n:,.0f} hold-out sales"
         return Check("rows", CANNOT_TELL, n, bound, f"There are {found}; a verdict needs {bound}.")
@@ -150,7 +150,7 @@ def _enough_rows(figures: Mapping[str, Any], bounds: Bounds) -> Check:
 
 
 def _complete(figures: Mapping[str, Any]) -> Check:
-    missing = [name for name in FIGURES if number(figures.get(name)) is None]
+    missing = [name for name in FIGURES if finite(figures.get(name)) is None]
     found = len(FIGURES) - len(missing)
     if missing:
         reason = f"No usable figure for {', '.join(missing)}: a model is not judged by half its figures."
@@ -159,7 +159,7 @@ def _complete(figures: Mapping[str, Any]) -> Check:
 
 
 def _within(name: str, raw: Any, low: float | None, high: float | None) -> Check:
-    figure, bound = number(raw), _bound(name, low, high)
+    figure, bound = finite(raw), _bound(name, low, high)
     what = MEANINGS[name]
     if figure is None:
         return Check(name, CANNOT_TELL, None, bound, f"The {what} could not be worked out; it must be {bound}.")
@@ -179,7 +179,7 @@ def _bound(name: str, low: float | None, high: float | None) -> str:
 
 
 def _not_too_good(figures: Mapping[str, Any], bounds: Bounds) -> Check:
-    figure, bound = number(figures.get("mdape")), f"at least {shown('mdape', bounds.too_good)}"
+    figure, bound = finite(figures.get("mdape")), f"at least {shown('mdape', bounds.too_good)}"
     if figure is None:
         return Check("too_good", CANNOT_TELL, None, bound, "Without a typical error, a leak can't be ruled out.")
     if figure < bounds.too_good:
@@ -192,7 +192,7 @@ def _not_too_good(figures: Mapping[str, Any], bounds: Bounds) -> Check:
 
 
 def _coverage(interval: Mapping[str, Any], bounds: Bounds) -> Check:
-    level, covered = number(interval.get("level")), number(interval.get("coverage"))
+    level, covered = finite(interval.get("level")), finite(interval.get("coverage"))
     if level is None or covered is None:
         reason = "The share of prices inside the stated range could not be worked out."
         return Check("coverage", CANNOT_TELL, covered, "near the stated level", reason)
@@ -206,8 +206,8 @@ def _reference(name: str, raw: Any, figures: Mapping[str, Any], bounds: Bounds) 
     """The candidate's typical error must be lower by the margin, on the same sales."""
     reference, margin = _mapping(raw), bounds.references[name]
     check, people = f"reference.{name}", name.replace("_", " ")
-    n, its, ours = number(reference.get("n")), number(reference.get("mdape")), number(figures.get("mdape"))
-    if not n or n != number(figures.get("n")) or its is None or ours is None:
+    n, its, ours = finite(reference.get("n")), finite(reference.get("mdape")), finite(figures.get("mdape"))
+    if not n or n != finite(figures.get("n")) or its is None or ours is None:
         bound = f"lower than the {people} model's"
         return Check(
             check, CANNOT_TELL, ours, bound, f"There is no comparison with the {people} model on the same sales."
@@ -240,7 +240,7 @@ def _champion(comparison: Comparison | None, bounds: Bounds) -> Check:
             f"a comparison needs {bounds.champion_min_rows:,}."
         )
         return Check("champion", CANNOT_TELL, None, bound, reason)
-    if number(comparison.mean) is None:
+    if finite(comparison.mean) is None:
         return Check("champion", CANNOT_TELL, None, bound, f"The comparison with {who} gave no usable number.")
     mean = comparison.mean
     side = "lower than" if mean < 0 else "higher than" if mean > 0 else "equal to"
@@ -264,7 +264,7 @@ def _signed(error: float) -> str:
     return f"{100 * error:+.2f}"
 
 
-def number(raw: Any) -> float | None:
+def finite(raw: Any) -> float | None:
     """`raw` if it is a finite number, else None."""
     if isinstance(raw, bool) or not isinstance(raw, int | float | np.floating | np.integer):
         return None

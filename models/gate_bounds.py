@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
-from models.fault import Fault
+from models.declaration import DeclarationError, Where, number, section, whole
 from models.ratio_study import FIGURES
 
 #: The reference that knows nothing; a candidate must be far better than it.
 FLOOR = "shuffled_target"
 KEYS = ("min_rows", "figures", "too_good", "coverage_within", "references", "champion")
-
-
-class BoundsError(Fault):
-    """A bound is missing, unknown or not allowed; the text names the key, the value and what is allowed."""
 
 
 @dataclass(frozen=True)
@@ -43,85 +37,71 @@ class Bounds:
     champion_min_rows: int
 
     @classmethod
-    def from_params(cls, gate: Mapping[str, Any], market: str) -> Bounds:
-        """Raises: BoundsError."""
-        _known(gate, ("default", "markets"), "gate")
-        default, markets = _section(gate, "default", "gate"), gate.get("markets") or {}
-        own = (markets.get(market) if isinstance(markets, Mapping) else None) or {}
-        _known(own, KEYS, f"gate.markets.{market}")
-        merged = _merged(default, own)
-        where = f"gate.default (with gate.markets.{market})" if own else "gate.default"
-        _known(merged, KEYS, where, required=True)
-        champion = _section(merged, "champion", where)
-        _known(champion, ("margin", "min_rows"), f"{where}.champion", required=True)
-        references = _section(merged, "references", where)
+    def from_params(cls, gate: Any, market: str) -> Bounds:
+        """The bounds of `market`; those of every other market are checked with them.
+
+        Raises:
+            DeclarationError: at the first fault, with its path from `gate` on.
+        """
+        raw = section(gate, ("gate",), ("default",), ("markets",))
+        default = raw["default"]
+        bounds = cls._read(default, ("gate", "default"))  # first: what is wrong below is then a market's own
+        for name, own in _mapping(raw.get("markets", {}), ("gate", "markets")).items():
+            where: Where = ("gate", "markets", name)
+            its = cls._read(_merged(default, section(own, where, optional=KEYS), where), where)
+            bounds = its if name == market else bounds
+        return bounds
+
+    @classmethod
+    def _read(cls, raw: Any, where: Where) -> Bounds:
+        item = section(raw, where, KEYS)
+        champion = section(item["champion"], (*where, "champion"), ("margin", "min_rows"))
+        references = _mapping(item["references"], (*where, "references"))
         if not set(references) - {FLOOR}:
-            raise BoundsError(f"{where}.references names no reference model that a candidate must beat")
+            raise DeclarationError((*where, "references"), "names no reference model that a candidate must beat")
         return cls(
-            min_rows=_count(merged["min_rows"], f"{where}.min_rows"),
-            figures=_figures(_section(merged, "figures", where), f"{where}.figures"),
-            too_good=_number(merged["too_good"], f"{where}.too_good", 0, 1),
-            coverage_within=_number(merged["coverage_within"], f"{where}.coverage_within", 0, 1),
-            references={str(k): _number(v, f"{where}.references.{k}", 0, 1) for k, v in references.items()},
-            champion_margin=_number(champion["margin"], f"{where}.champion.margin", 0, 1),
-            champion_min_rows=_count(champion["min_rows"], f"{where}.champion.min_rows"),
+            min_rows=whole(item["min_rows"], (*where, "min_rows"), 1),
+            figures=_figures(item["figures"], (*where, "figures")),
+            too_good=number(item["too_good"], (*where, "too_good"), 0, 1),
+            coverage_within=number(item["coverage_within"], (*where, "coverage_within"), 0, 1),
+            references={k: number(share, (*where, "references", k), 0, 1) for k, share in references.items()},
+            champion_margin=number(champion["margin"], (*where, "champion", "margin"), 0, 1),
+            champion_min_rows=whole(champion["min_rows"], (*where, "champion", "min_rows"), 1),
         )
 
 
-def _figures(raw: Mapping[str, Any], where: str) -> dict[str, tuple[float | None, float | None]]:
-    _known(raw, FIGURES, where)
-    if "mdape" not in raw:
-        raise BoundsError(f"{where} sets no bound for mdape; a gate without one lets any model through")
-    bounds = {}
-    for name, sides in raw.items():
-        here = f"{where}.{name}"
-        if not isinstance(sides, Mapping) or not sides:
-            raise BoundsError(f"{here} is {sides!r}; allowed: {{at_least: number, at_most: number}}, one or both")
-        _known(sides, ("at_least", "at_most"), here)
-        low, high = (
-            None if side not in sides else _number(sides[side], f"{here}.{side}") for side in ("at_least", "at_most")
-        )
-        if low is not None and high is not None and low > high:
-            raise BoundsError(f"{here}: at_least {low:g} is above at_most {high:g}, so nothing could pass")
-        bounds[name] = (low, high)
-    return bounds
+def _figures(raw: Any, where: Where) -> dict[str, tuple[float | None, float | None]]:
+    item = section(raw, where, optional=FIGURES)
+    if "mdape" not in item:
+        raise DeclarationError(where, "sets no bound for mdape; a gate without one lets any model through")
+    return {name: _sides(sides, (*where, name)) for name, sides in item.items()}
 
 
-def _merged(default: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+def _sides(raw: Any, where: Where) -> tuple[float | None, float | None]:
+    item = section(raw, where, optional=("at_least", "at_most"))
+    if not item:
+        raise DeclarationError(where, "bounds nothing; allowed: at_least, at_most or both")
+    low, high = (number(item[key], (*where, key)) if key in item else None for key in ("at_least", "at_most"))
+    if low is not None and high is not None and low > high:
+        raise DeclarationError(where, f"at_least {low:g} is above at_most {high:g}, so nothing could pass")
+    return low, high
+
+
+def _merged(default: Mapping[str, Any], own: Mapping[str, Any], where: Where) -> dict[str, Any]:
     """`own` over `default`, mapping by mapping."""
+    if not own:
+        raise DeclarationError(where, "is empty; say what differs from gate.default, or remove the key")
     merged = dict(default)
     for key, value in own.items():
         below = merged.get(key)
-        merged[key] = _merged(below, value) if isinstance(value, Mapping) and isinstance(below, Mapping) else value
+        if isinstance(value, Mapping) and isinstance(below, Mapping):
+            merged[key] = _merged(below, value, (*where, key))
+        else:
+            merged[key] = value
     return merged
 
 
-def _section(raw: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any]:
-    if not isinstance(section := raw.get(key), Mapping):
-        raise BoundsError(f"{where}.{key} is {section!r}; it must be a mapping")
-    return section
-
-
-def _known(raw: Any, allowed: tuple[str, ...], where: str, required: bool = False) -> None:
+def _mapping(raw: Any, where: Where) -> Mapping[str, Any]:
     if not isinstance(raw, Mapping):
-        raise BoundsError(f"{where} is {raw!r}; it must be a mapping with the keys {', '.join(allowed)}")
-    for key in raw:
-        if key not in allowed:
-            near = get_close_matches(str(key), allowed, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"allowed: {', '.join(allowed)}"
-            raise BoundsError(f"{where}.{key} is unknown; {hint}")
-    if required and (missing := [key for key in allowed if key not in raw]):
-        raise BoundsError(f"{where}.{missing[0]} is missing")
-
-
-def _count(raw: Any, where: str) -> int:
-    if isinstance(raw, bool) or not isinstance(raw, int) or raw < 1:
-        raise BoundsError(f"{where} is {raw!r}; allowed: a whole number of at least 1")
+        raise DeclarationError(where, f"is {raw!r}; it must be a mapping")
     return raw
-
-
-def _number(raw: Any, where: str, low: float = -math.inf, high: float = math.inf) -> float:
-    if isinstance(raw, bool) or not isinstance(raw, int | float) or not math.isfinite(raw) or not low <= raw <= high:
-        allowed = "a number" if low == -math.inf else f"a number from {low:g} to {high:g}"
-        raise BoundsError(f"{where} is {raw!r}; allowed: {allowed}")
-    return float(raw)

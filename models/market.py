@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from models.declaration import DeclarationError, Where, bounds, name, section, text
@@ -19,6 +19,10 @@ from models.field import SALE_ROLES, Field, Rule, field_to_dict, read_fields, re
 __all__ = ["SALE_ROLES", "DeclarationError", "Field", "Market", "Rule", "Source"]
 
 SOURCE_KINDS = ("wheel", "csv", "parquet")
+#: A market whose prices can begin below this is told to the cent, any other to the whole unit.
+WHOLE_UNITS_FROM = 1000
+#: They end a row or hold a cell together, so they can't stand between cells.
+NO_SEPARATORS = '\r\n"'
 #: The keys of a section: the required ones, the optional ones. `models/field.py` has those of its parts.
 MARKET_KEYS = ("name", "label", "currency", "source", "columns", "price", "fields"), ("rules",)
 SOURCE_KEYS = ("sha256",), (*SOURCE_KINDS, "member", "separator", "licence", "credit")
@@ -70,6 +74,11 @@ class Market:
     def field_names(self) -> tuple[str, ...]:
         return tuple(self._by_name)
 
+    @property
+    def price_digits(self) -> int:
+        """Decimals of a value as told: 0, or 2 where a whole unit would be too coarse for the prices."""
+        return 0 if self.price_minimum >= WHOLE_UNITS_FROM else 2
+
     def role(self, role: str) -> Field | None:
         """The field that plays `role`, or None where this market has none."""
         return next((f for f in self.fields if f.role == role), None)
@@ -105,8 +114,11 @@ class Market:
         columns, date_format = _columns(top["columns"])
         fields = read_fields(top["fields"], columns["price"])
         low, high = bounds(section(top["price"], ("price",), *PRICE_KEYS)["range"], ("price", "range"))
-        if low is None or high is None or low <= 0:
-            raise DeclarationError(("price", "range"), "needs two positive bounds, such as [10000, 50000000]")
+        if low is None or high is None or low < 1:
+            problem = (
+                "needs two bounds, of at least 1, such as [10000, 50000000]; prices are in the currency's own units"
+            )
+            raise DeclarationError(("price", "range"), f"{problem}, not in thousands or millions")
         if not re.fullmatch("[A-Z]{3}", text(top["currency"], ("currency",))):
             problem = f"is {top['currency']!r}; allowed: a three-letter ISO 4217 code, such as USD"
             raise DeclarationError(("currency",), problem)
@@ -131,6 +143,7 @@ def _source(raw: Any) -> Source:
     if len(kinds) != 1:
         raise DeclarationError(where, f"must have exactly one of {', '.join(SOURCE_KINDS)}; it has {len(kinds)}")
     kind = kinds[0]
+    separator = item.pop("separator", None)
     texts = {key: text(value, (*where, key)) for key, value in item.items()}
     if not re.fullmatch("[0-9a-f]{64}", texts["sha256"]):
         problem = f"is {texts['sha256']!r}; allowed: the file's SHA-256, 64 hexadecimal digits in lower case"
@@ -142,9 +155,16 @@ def _source(raw: Any) -> Source:
         if "member" in item:
             raise DeclarationError((*where, "member"), "is for wheels only; remove it")
     source = Source(kind, texts.pop(kind), **texts)
-    if "separator" in item and (len(source.separator) != 1 or source.is_parquet):
-        raise DeclarationError((*where, "separator"), "is for CSV only; allowed: one character, such as ';'")
-    return source
+    return source if separator is None else replace(source, separator=_separator(separator, source))
+
+
+def _separator(raw: Any, source: Source) -> str:
+    where: Where = ("source", "separator")
+    if source.is_parquet:
+        raise DeclarationError(where, "is for CSV only; remove it")
+    if not isinstance(raw, str) or len(raw) != 1 or raw in NO_SEPARATORS:
+        raise DeclarationError(where, f'is {raw!r}; allowed: one character, such as ";", or "\\t" for a tab')
+    return raw
 
 
 def _check_wheel(source: Mapping[str, str]) -> None:

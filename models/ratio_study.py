@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from models.fault import Fault
+
 FIGURES = (
     "n", "mdape", "ppe5", "ppe10", "ppe20", "rmse_log", "r2", "median_ratio", "cod", "prd", "prb", "mki",
 )  # fmt: skip
@@ -24,16 +26,15 @@ def study(values: np.ndarray, prices: np.ndarray) -> dict[str, float | int | Non
         values, prices: shape (n,), in one currency.
 
     Raises:
-        ValueError: when the shapes differ, or a value or price is not a positive finite number.
+        ValueError: when the shapes differ.
+        Fault: when a value or price is not a positive finite number.
     """
     values, prices = np.asarray(values, dtype="float64"), np.asarray(prices, dtype="float64")
     if values.shape != prices.shape or values.ndim != 1:
         raise ValueError(f"values have shape {values.shape} and prices {prices.shape}; both must be (n,)")
     for name, numbers in (("value", values), ("price", prices)):
         if len(wrong := numbers[~(np.isfinite(numbers) & (numbers > 0))]):
-            raise ValueError(
-                f"{len(wrong)} of {len(numbers)} {name}s are not positive finite numbers, such as {wrong[0]}"
-            )
+            raise Fault(f"{len(wrong)} of {len(numbers)} {name}s are not positive finite numbers, such as {wrong[0]}")
     if not len(values):
         return {"n": 0} | dict.fromkeys(FIGURES[1:])
     ratio = values / prices
@@ -48,7 +49,7 @@ def study(values: np.ndarray, prices: np.ndarray) -> dict[str, float | int | Non
         "r2": _r2(values, prices),
         "median_ratio": median,
         "cod": 100 * np.mean(np.abs(ratio - median)) / median,
-        "prd": np.mean(ratio) / (values.sum() / prices.sum()),
+        "prd": np.mean(ratio) / (float(values.sum()) / float(prices.sum())),
         "prb": _prb(ratio, values, prices, median),
         "mki": _mki(values, prices),
     }

@@ -27,7 +27,7 @@ def reasons_in_money(
 ) -> tuple[float, tuple[Reason, ...]]:
     """The base in money and the reasons, largest first, so that base + sum of amounts is `value` to the cent.
 
-    The last line, `rounding`, takes what rounding to cents and to the whole unit left over.
+    The last line, `rounding`, takes what the rounding of the value and of each line to cents left over.
 
     Args:
         value: the value as told, already rounded.

@@ -19,6 +19,7 @@ def median_per_area(train: pd.DataFrame, homes: pd.DataFrame, market: Market) ->
     """The last year's median price per unit of living area, by neighbourhood and property type, times the home's own.
 
     Without a living area it is the median price of such homes, without groups (or in a rare one) the market's.
+    A home whose own area is unknown or not above 0 counts as one of the last year's median area.
     """
     living_area = market.role("living_area")
     recent = train[train["sale_date"] > train["sale_date"].max() - YEAR]
@@ -26,7 +27,9 @@ def median_per_area(train: pd.DataFrame, homes: pd.DataFrame, market: Market) ->
     def size(sales: pd.DataFrame) -> pd.Series:
         if living_area is None:
             return pd.Series(1.0, index=sales.index)
-        return sales[living_area.name].fillna(recent[living_area.name].median())
+        known = recent.loc[recent[living_area.name] > 0, living_area.name]
+        area = sales[living_area.name].astype("float64")
+        return area.where(area > 0, known.median() if len(known) else 1.0)
 
     unit_price = recent["price"] / size(recent)
     rate = np.full(len(homes), unit_price.median())

@@ -10,11 +10,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from models.field import SALE_ROLES, plain
 from models.market import Market
 
-SALE_COLUMNS = ("sale_id", "property_id", "sale_date", "price")
 #: What sources write for "not known", in any case. A category's declared values are never taken for it.
 MISSING = ("", "na", "n/a", "nan", "null", "none")
+#: ISO 8601 with a day; it also knows years and months alone, which are no day.
+WHOLE_DAY = r"([0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{8})([T ].*)?"
 FLAGS = {"1": 1.0, "true": 1.0, "t": 1.0, "yes": 1.0, "y": 1.0, "0": 0.0, "false": 0.0, "f": 0.0, "no": 0.0, "n": 0.0}
 
 
@@ -28,7 +30,7 @@ def canonical_sales(raw: pd.DataFrame, market: Market) -> pd.DataFrame:
         raw: the source's rows; cells are text, or already typed (a Parquet source).
     """
     columns: dict[str, pd.Series] = {}
-    for role in SALE_COLUMNS:
+    for role in SALE_ROLES:
         if (column := market.columns[role]) in raw:
             match role:
                 case "price":
@@ -46,11 +48,11 @@ def canonical_sales(raw: pd.DataFrame, market: Market) -> pd.DataFrame:
 
 
 def _text(cells: pd.Series, values: tuple[str, ...] = ()) -> pd.Series:
-    """Cells as stripped text; what means "missing" becomes missing, whole floats lose their ".0"."""
+    """Cells as plain text; what means "missing" becomes missing, whole floats lose their ".0"."""
     if pd.api.types.is_float_dtype(cells):
         text = cells.map(_float_text, na_action="ignore").astype("str")
     else:
-        text = cells.astype("str").str.strip()
+        text = cells.astype("str").map(plain, na_action="ignore").astype("str")
     return text.mask(text.str.lower().isin(MISSING) & ~text.isin(values)).astype("str")
 
 
@@ -78,13 +80,19 @@ def _column(text: pd.Series, kind: str, date_format: str | None = None) -> pd.Se
 
 
 def _date(cells: pd.Series, date_format: str | None) -> pd.Series:
+    if isinstance(cells.dtype, pd.ArrowDtype):
+        cells = cells.astype("object")
     if pd.api.types.is_datetime64_any_dtype(cells):
         return cells.dt.tz_localize(None).dt.normalize().astype("datetime64[us]")
+    if pd.api.types.infer_dtype(cells) in ("date", "datetime"):
+        date_format = None  # typed already; as text it is ISO 8601, whatever the format of written dates
     return _column(_text(cells), "date", date_format)
 
 
 def _days(text: pd.Series, date_format: str | None) -> pd.Series:
     """The calendar day as the source writes it: a time of day is dropped, and a time zone doesn't move the day."""
+    if date_format is None:
+        text = text.where(text.str.fullmatch(WHOLE_DAY).fillna(False).astype("bool"))
     read = pd.to_datetime(text, errors="coerce", format=date_format or "ISO8601", utc=date_format is None)
     if date_format is None:
         day = text.where(read.notna()).str.replace("[T ].*", "", regex=True)

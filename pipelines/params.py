@@ -9,7 +9,10 @@ from typing import Any
 
 from models.declaration import DeclarationError, Where, name, number, section, whole, yes_or_no
 from models.fault import Fault
+from models.gate_bounds import Bounds
+from models.searchable import SEARCHABLE
 from pipelines.market_file import market_path
+from pipelines.places import MARKETS
 from pipelines.yaml_lines import load_checked
 
 
@@ -64,7 +67,7 @@ class Params:
     split: SplitParams
     tune: TuneParams
     serve: ServeParams
-    gate: Mapping[str, Any]
+    gate: Bounds
 
     @property
     def market_file(self) -> Path:
@@ -82,14 +85,16 @@ def load_params(path: str | Path = "params.yaml") -> Params:
 
 def _params(raw: Any) -> Params:
     top = section(raw, (), _keys(Params))
+    market = name(top["market"], ("market",))
+    split = _split(top["split"], ("split",))
     return Params(
-        market=name(top["market"], ("market",)),
+        market=market,
         seed=whole(top["seed"], ("seed",), 0, 2**31 - 1),
         validate=_validate(top["validate"], ("validate",)),
-        split=_split(top["split"], ("split",)),
+        split=split,
         tune=_tune(top["tune"], ("tune",)),
-        serve=_serve(top["serve"], ("serve",)),
-        gate=_gate(top["gate"], ("gate",)),
+        serve=_serve(top["serve"], ("serve",), split.holdout_months),
+        gate=_gate(top["gate"], ("gate",), market),
     )
 
 
@@ -109,18 +114,21 @@ def _split(raw: Any, where: Where) -> SplitParams:
 
 def _tune(raw: Any, where: Where) -> TuneParams:
     item = section(raw, where, _keys(TuneParams))
-    search = item.pop("search")
-    if not isinstance(search, Mapping) or not search:
-        raise DeclarationError((*where, "search"), "must be a mapping of LightGBM parameters, each with low and high")
+    search = section(item.pop("search"), (*where, "search"), optional=tuple(SEARCHABLE))
+    if not search:
+        raise DeclarationError((*where, "search"), "names no LightGBM parameter to search, each with low and high")
     return TuneParams(
         **{key: whole(value, (*where, key), 1) for key, value in item.items()},
-        search={key: _search_range(value, (*where, "search", key)) for key, value in search.items()},
+        search={key: _search_range(value, (*where, "search", key), SEARCHABLE[key]) for key, value in search.items()},
     )
 
 
-def _search_range(raw: Any, where: Where) -> SearchRange:
+def _search_range(raw: Any, where: Where, whole_only: bool) -> SearchRange:
     item = section(raw, where, ("low", "high"), ("log", "integer"))
     log, integer = (yes_or_no(item.get(key, False), (*where, key)) for key in ("log", "integer"))
+    if integer != whole_only:
+        kind = "takes whole numbers alone; set integer: true" if whole_only else "takes any number; remove integer"
+        raise DeclarationError((*where, "integer") if "integer" in item else where, f"{where[-1]} {kind}")
     read = whole if integer else number
     low, high = (read(item[key], (*where, key)) for key in ("low", "high"))
     if low >= high:
@@ -130,19 +138,23 @@ def _search_range(raw: Any, where: Where) -> SearchRange:
     return SearchRange(low, high, log, integer)
 
 
-def _serve(raw: Any, where: Where) -> ServeParams:
+def _serve(raw: Any, where: Where, holdout_months: int) -> ServeParams:
     item = section(raw, where, _keys(ServeParams))
-    return ServeParams(
-        horizon_days=whole(item["horizon_days"], (*where, "horizon_days"), 0),
-        level=number(item["level"], (*where, "level"), 0.5, 0.99),
-    )
+    horizon = whole(item["horizon_days"], (*where, "horizon_days"), 0)
+    if horizon < (least := 31 * holdout_months):
+        raise DeclarationError(
+            (*where, "horizon_days"),
+            f"is {horizon}; allowed: a whole number of at least {least}, 31 for each of the {holdout_months} months "
+            "of split.holdout_months, because every hold-out sale must be valued",
+        )
+    return ServeParams(horizon, level=number(item["level"], (*where, "level"), 0.5, 0.99))
 
 
-def _gate(raw: Any, where: Where) -> Mapping[str, Any]:
-    """As it stands: its bounds are the gate's own to check (`models/gate.py`)."""
-    if not isinstance(raw, Mapping):
-        raise DeclarationError(where, "must be a mapping of the gate's bounds")
-    return raw
+def _gate(raw: Any, where: Where, market: str) -> Bounds:
+    bounds = Bounds.from_params(raw, market)
+    declared = sorted(path.stem for path in MARKETS.glob("*.yaml"))
+    section(raw.get("markets", {}), (*where, "markets"), optional=declared)
+    return bounds
 
 
 def _keys(parameters: type) -> list[str]:

@@ -29,9 +29,9 @@ from models.valuer import Valuer
 from pipelines import registry, store
 from pipelines.card import SAID, build_card, model_name, same_measure
 from pipelines.params import load_params
-from pipelines.places import BEST, BUNDLE, EVALUATION, HOLDOUT, PLOTS, STUDY, VALIDATION_PAGE, VALUED, VERDICT
+from pipelines.places import BEST, BUNDLE, EVALUATION, HOLDOUT, PLOTS, VALIDATION_PAGE, VALUED, VERDICT
 from pipelines.stage import run
-from pipelines.tracking import Tracking, connect, record_study
+from pipelines.tracking import Tracking, answering, connect, record_study
 
 
 class PromoteError(Fault):
@@ -69,18 +69,20 @@ class Decision:
         what: promoted, refused, kept (it serves already) or experiment (never promoted).
         serving: what the champion is called that stays or is new, None where there is none.
         doubts: why a champion that is kept would be refused by today's bounds.
+        elsewhere: the tag of another market's champion, where the pointer names that.
     """
 
     what: str
     card: dict[str, Any]
     serving: str | None
     doubts: tuple[str, ...] = ()
+    elsewhere: str | None = None
 
 
 def main() -> None:
     params = load_params()
-    record_study(params.market, STUDY, params.tune.keep_best)
-    decision = promote(Bounds.from_params(params.gate, params.market), experiment="DVC_EXP_NAME" in os.environ)
+    record_study(params.market, params.tune.keep_best)
+    decision = promote(params.gate, experiment="DVC_EXP_NAME" in os.environ)
     print(boxed(decision))
 
 
@@ -90,11 +92,12 @@ def promote(bounds: Bounds, experiment: bool) -> Decision:
     Raises:
         PromoteError, BundleError: when the candidate's files are damaged or don't belong together, or the
             champion can't be found whole.
-        TrackingError: when MLflow can't be reached.
+        StoreError: when the store has another model under the version that MLflow names.
+        TrackingError: when MLflow can't be used.
     """
     candidate = read_candidate()
     tracking = connect(candidate.market)
-    with tempfile.TemporaryDirectory() as temporary:
+    with answering(tracking.uri), tempfile.TemporaryDirectory() as temporary:
         champion = find_champion(tracking, candidate, Path(temporary))
         if champion is not None and not experiment:
             champion = settle(tracking, champion)
@@ -150,7 +153,7 @@ def settle(tracking: Tracking, champion: Champion) -> Champion:
     card = champion.card
     current = registry.champion(tracking, card["name"])
     if current is None or current.digest != card["digest"]:
-        current = registry.register(tracking, _unregistered(card), champion.bundle)
+        current = registry.register(tracking, _unregistered(card), champion.bundle, store.numbers(card["name"]))
         registry.crown(tracking, current, card["promoted_at"])
     card = card | {"version": current.version, "run": current.run_id}
     stored = store.put(card, champion.bundle)
@@ -167,15 +170,16 @@ def _decide(
     reigns = champion is not None and champion.card["digest"] == candidate.digest
     if reigns and champion is not None and same_measure(champion.card, card):
         card = _unregistered(champion.card)  # why it serves is what was said when it was promoted
-    version = registry.register(tracking, card, BUNDLE, evidence())
+    version = registry.register(tracking, card, BUNDLE, store.numbers(card["name"]), evidence())
     card |= {"version": version.version, "run": version.run_id}
+    elsewhere = store.pointed_elsewhere(candidate.market)
     if experiment:
-        return Decision("experiment", card, champion.called if champion else None)
+        return Decision("experiment", card, champion.called if champion else None, elsewhere=elsewhere)
     if reigns and champion is not None:
         stored = store.put(card | {"promoted_at": champion.card["promoted_at"]}, BUNDLE)
         return Decision("kept", stored.card, champion.called, verdict.reasons)
     if verdict.outcome != PASS:
-        return Decision("refused", card, champion.called if champion else None)
+        return Decision("refused", card, champion.called if champion else None, elsewhere=elsewhere)
     card["promoted_at"] = _now()
     registry.crown(tracking, version, card["promoted_at"])
     made = settle(tracking, Champion(card, BUNDLE))
@@ -225,9 +229,12 @@ def boxed(decision: Decision) -> str:
     """What is printed at the end: who serves, and why."""
     card, verdict = decision.card, decision.card["verdict"]
     who = f"{card['name']}:v{card['version']} (bundle {card['digest'][:12]})"
-    serving = (
-        f"The champion stays {decision.serving}." if decision.serving else "Nothing serves: there is no champion yet."
-    )
+    if decision.serving:
+        serving = f"The champion stays {decision.serving}."
+    elif decision.elsewhere:
+        serving = f"{decision.elsewhere} of another market goes on being served."
+    else:
+        serving = "Nothing serves: there is no champion yet."
     lines = {
         "promoted": [f"PROMOTED: {who} is the champion now."],
         "kept": [f"NOTHING NEW: {who} is the champion already and goes on serving."],

@@ -21,17 +21,18 @@ import pandas as pd
 
 from models.bundle import BundleError, bundle_digest, read_bundle
 from models.files import file_digest, write_json
-from models.gate import PASS, number
+from models.gate import PASS, finite
 from pipelines.card import SAID, page
 from pipelines.places import SALES
 from pipelines.tracking import DIGEST, NOTE, Tracking, find_or_create_run, log
 
 if TYPE_CHECKING:
+    from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
 
 CHAMPION = "champion"
 PROMOTED_AT = "assay.promoted_at"
-LIBRARIES = ("lightgbm", "numpy", "pandas", "pyarrow", "scipy")
+LIBRARIES = ("lightgbm", "numpy", "pandas", "pyarrow")
 #: Figures of the reference models and the champion that are worth a column in MLflow's table of runs.
 BESIDE = ("mdape", "ppe10", "r2", "cod")
 
@@ -48,11 +49,17 @@ class Registered:
 
 
 def register(
-    tracking: Tracking, card: Mapping[str, Any], bundle: Path, evidence: Iterable[tuple[Path, str]] = ()
+    tracking: Tracking,
+    card: Mapping[str, Any],
+    bundle: Path,
+    taken: Mapping[str, str],
+    evidence: Iterable[tuple[Path, str]] = (),
 ) -> Registered:
     """The version of this bundle, made if it is not there, with everything a reviewer wants beside it.
 
     Args:
+        taken: version -> digest of the models that have served: none of these numbers is given to another
+            model, also where the registry was lost and counts from 1 again.
         evidence: files to keep with the run, and the artifact folder of each.
     """
     name = _people_name(card)
@@ -68,9 +75,9 @@ def register(
         tags=_tags(card) | {NOTE: page(card)},
         files=evidence,
     )
-    known = _version(tracking, card["name"], card["digest"])
+    known = _version(tracking, card["name"], card["digest"], taken)
     if known is None:
-        known = _create_version(tracking, run.info.run_id, card, bundle)
+        known = _create_version(tracking, run, card, bundle, taken)
     elif not _holds(tracking, known, card):
         _upload(tracking, _model_id(known), card, bundle)
     _describe(tracking, known, card)
@@ -113,9 +120,10 @@ def fetch(tracking: Tracking, version: Registered, folder: Path) -> tuple[Path, 
     return (bundle, card) if card.get("digest") == version.digest else None
 
 
-def _version(tracking: Tracking, name: str, digest: str) -> ModelVersion | None:
+def _version(tracking: Tracking, name: str, digest: str, taken: Mapping[str, str]) -> ModelVersion | None:
     found = tracking.client.search_model_versions(f"name = '{name}' and tags.`{DIGEST}` = '{digest}'")
-    return min(found, key=lambda v: int(v.version)) if found else None
+    own = [v for v in found if taken.get(str(v.version), digest) == digest]
+    return min(own, key=lambda v: int(v.version), default=None)
 
 
 def _registered(found: ModelVersion) -> Registered:
@@ -123,28 +131,51 @@ def _registered(found: ModelVersion) -> Registered:
     return Registered(found.name, str(found.version), found.run_id or "", tags.get(DIGEST, ""), tags.get(PROMOTED_AT))
 
 
-def _create_version(tracking: Tracking, run_id: str, card: Mapping[str, Any], bundle: Path) -> ModelVersion:
-    from mlflow.entities import LoggedModelOutput
+def _create_version(
+    tracking: Tracking, run: Run, card: Mapping[str, Any], bundle: Path, taken: Mapping[str, str]
+) -> ModelVersion:
+    """The next version that may be its: the one it has in the store if that is still to come, else one never used."""
     from mlflow.exceptions import MlflowException
 
-    client = tracking.client
-    model = client.create_logged_model(
-        client.get_run(run_id).info.experiment_id,
-        name=card["name"],
-        source_run_id=run_id,
-        tags={DIGEST: card["digest"]},
+    client, name, digest, run_id = tracking.client, card["name"], card["digest"], run.info.run_id
+    model_id = _logged_model(tracking, run, card, bundle)
+    try:
+        client.get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        client.create_registered_model(name, description=f"Values homes in {card['market']['label']}.")
+    own = [int(number) for number, whose in taken.items() if whose == digest]
+    tags = _tags(card) | {DIGEST: digest}
+    while True:
+        made = client.create_model_version(
+            name, f"models:/{model_id}", run_id, tags=tags, description=page(card), model_id=model_id
+        )
+        whose = taken.get(str(made.version))
+        if whose == digest or (whose is None and int(made.version) > max(own, default=0)):
+            return made
+        client.delete_model_version(name, str(made.version))  # MLflow gives no number twice
+
+
+def _logged_model(tracking: Tracking, run: Run, card: Mapping[str, Any], bundle: Path) -> str:
+    """The id of the run's model with its files; a process that was killed may have left it without a version."""
+    from mlflow.entities import LoggedModelOutput
+
+    client, experiment = tracking.client, run.info.experiment_id
+    known = client.search_logged_models([experiment], f"tags.`{DIGEST}` = '{card['digest']}'", max_results=1)
+    model = (
+        known[0]
+        if known
+        else client.create_logged_model(
+            experiment, name=card["name"], source_run_id=run.info.run_id, tags={DIGEST: card["digest"]}
+        )
     )
     _upload(tracking, model.model_id, card, bundle)
     client.finalize_logged_model(model.model_id, "READY")
-    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, 0)])
-    try:
-        client.get_registered_model(card["name"])
-    except MlflowException:
-        client.create_registered_model(card["name"], description=f"Values homes in {card['market']['label']}.")
-    tags = _tags(card) | {DIGEST: card["digest"]}
-    return client.create_model_version(
-        card["name"], f"models:/{model.model_id}", run_id, tags=tags, description=page(card), model_id=model.model_id
-    )
+    outputs = client.get_run(run.info.run_id).outputs
+    if outputs is None or model.model_id not in [output.model_id for output in outputs.model_outputs]:
+        client.log_outputs(run.info.run_id, [LoggedModelOutput(model.model_id, 0)])
+    return model.model_id
 
 
 def _model_id(version: ModelVersion) -> str:
@@ -210,9 +241,9 @@ def _describe(tracking: Tracking, version: ModelVersion, card: Mapping[str, Any]
         tracking.client.update_model_version(version.name, str(version.version), description=text)
 
 
-def _log_dataset(tracking: Tracking, run: Any, card: Mapping[str, Any]) -> None:
+def _log_dataset(tracking: Tracking, run: Run, card: Mapping[str, Any]) -> None:
     """The validated sales by the MD5 that DVC knows them by; MLflow's digests hold 36 characters."""
-    if run.inputs.dataset_inputs or not SALES.is_file() or file_digest(SALES) != card["data"]:
+    if (run.inputs and run.inputs.dataset_inputs) or not SALES.is_file() or file_digest(SALES) != card["data"]:
         return
     from mlflow.data.code_dataset_source import CodeDatasetSource
     from mlflow.data.pandas_dataset import from_pandas
@@ -251,7 +282,7 @@ def _metrics(card: Mapping[str, Any]) -> dict[str, float]:
     figures |= {f"{who}.{name}": row.get(name) for who, row in beside.items() for name in BESIDE}
     figures["gate.checks"] = len(verdict["checks"])
     figures["gate.not_passed"] = sum(c["outcome"] != PASS for c in verdict["checks"])
-    return {name: figure for name, raw in figures.items() if (figure := number(raw)) is not None}
+    return {name: figure for name, raw in figures.items() if (figure := finite(raw)) is not None}
 
 
 def _tags(card: Mapping[str, Any]) -> dict[str, str]:

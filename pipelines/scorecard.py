@@ -5,14 +5,16 @@ Comes from the card beside the bundle that serves, whose digests are checked; ML
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 from models.fault import Fault
 from models.files import write_json
-from models.gate import MEANINGS, number, shown
+from models.gate import MEANINGS, finite, shown
 from models.ratio_study import FIGURES
 from pipelines import store
+from pipelines.params import load_params
 from pipelines.places import SCORECARD
 from pipelines.stage import run
 
@@ -20,11 +22,14 @@ LINEAGE = ("name", "version", "digest", "run", "data", "commit", "memory_end", "
 
 
 def main() -> None:
+    market = load_params().market
     stored = store.serving()
     if stored is None:
         raise Fault(f"there is no champion: {store.pointer_file()} names no whole model; run `dvc repro`")
     write_json(SCORECARD, scorecard(stored.card))
     print(told(stored.card))
+    if market != (served := stored.card["market"]["name"]):
+        print(f"{stored.tag} is served, of market {served}; params.yaml names {market}", file=sys.stderr)
 
 
 def scorecard(card: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,11 +45,11 @@ def told(card: Mapping[str, Any]) -> str:
     heads = ["", "champion", *(name.replace("_", " ") for name in references), "allowed", "what it says"]
     models = (card["figures"], *references.values())
     rows = [
-        [name, *(shown(name, number(row.get(name))) for row in models), bounds.get(name, ""), MEANINGS[name]]
+        [name, *(shown(name, finite(row.get(name))) for row in models), bounds.get(name, ""), MEANINGS[name]]
         for name in FIGURES
     ]
     holdout, market = card["holdout"], card["market"]
-    covered, level = number(card["range"].get("coverage")), card["level"]
+    covered, level = finite(card["range"].get("coverage")), card["level"]
     return "\n".join(
         [
             f"{card['name']}:v{card['version']}, {market['label']}: sales of {holdout['first']} to {holdout['last']}, "

@@ -14,10 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from models.bundle import BundleError, bundle_digest
-from models.files import read_json, write_json
+from models.fault import Fault
+from models.files import read_json, sync, write_json
 from pipelines.card import model_name, model_tag
 from pipelines.places import STATE
 from pipelines.tracking import home
+
+
+class StoreError(Fault):
+    """The store already holds another model under that version; the text says where and what to do."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,12 @@ def pointed(market: str) -> str | None:
     return str(pointer.get("digest")) if pointer.get("market") == market else None
 
 
+def pointed_elsewhere(market: str) -> str | None:
+    """The tag that the pointer names, where it is of another market."""
+    pointer = _read(pointer_file()) or {}
+    return str(pointer.get("tag")) if pointer.get("market") not in (None, market) else None
+
+
 def serving() -> Stored | None:
     """What the pointer names, if it is whole."""
     pointer = _read(pointer_file()) or {}
@@ -67,18 +78,30 @@ def find(market: str, digest: str) -> Stored | None:
     return next((s for s in _versions(model_name(market)) if s.card["digest"] == digest), None)
 
 
+def numbers(name: str) -> dict[str, str]:
+    """Version -> digest of all that is whole in the store under that name."""
+    return {str(stored.card["version"]): stored.card["digest"] for stored in _versions(name)}
+
+
 def put(card: Mapping[str, Any], bundle: Path) -> Stored:
-    """Imports the bundle as the card's version, unless it is there; what is damaged or another model is replaced.
+    """Imports the bundle as the card's version, unless it is there; what is damaged is replaced.
 
     Raises:
         BundleError: when the bundle is damaged or is not the one of the card.
+        StoreError: when another whole model has that version; a past answer may name it.
     """
     if (found := bundle_digest(bundle)) != card["digest"]:
         raise BundleError(f"the bundle {bundle} has digest {found}, its card says {card['digest']}; run `dvc repro`")
     tag = model_tag(card)
     folder = _folder(tag)
     stored = _stored(folder)
-    if stored is None or stored.card["digest"] != card["digest"]:
+    if stored is not None and stored.card["digest"] != card["digest"]:
+        raise StoreError(
+            f"{folder} holds bundle {stored.card['digest']}, and MLflow's {tag} is bundle {card['digest']}: "
+            f"one version can't be two models. If this store belongs to this MLflow, move {folder} away and run "
+            f"`dvc repro`; else set MLFLOW_TRACKING_URI or BENTOML_HOME"
+        )
+    if stored is None:
         _import(tag, card, bundle, folder)
     elif stored.card != card:
         write_json(folder / "card.json", dict(card))
@@ -101,11 +124,14 @@ def _import(tag: str, card: Mapping[str, Any], bundle: Path, folder: Path) -> No
     models = bentoml_home() / "models"
     models.mkdir(parents=True, exist_ok=True)
     # BentoML refuses to write over a folder, also one that a kill left half copied.
-    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        shutil.rmtree(folder)
     labels = {"market": card["market"]["name"], "digest": card["digest"][:60]}
     with bentoml.models.create(tag, labels=labels, _model_store=ModelStore(models)) as model:
         shutil.copytree(bundle, model.path_of("bundle"))
         write_json(Path(model.path_of("card.json")), dict(card))
+    for path in (*folder.rglob("*"), folder, folder.parent, models):  # BentoML copies and doesn't sync
+        sync(path)
 
 
 def _folder(tag: str) -> Path:

@@ -11,7 +11,9 @@ from __future__ import annotations
 import getpass
 import logging
 import os
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,7 @@ import pandas as pd
 
 from models.fault import Fault
 from models.files import digest, file_digest, json_bytes, read_json
+from pipelines.places import BEST, STUDY, TRIALS
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -69,12 +72,10 @@ def connect(market: str) -> Tracking:
         os.environ.setdefault(name, value)
     logging.getLogger("alembic").setLevel(logging.ERROR)
     import mlflow
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
 
     chosen = os.environ.get("MLFLOW_TRACKING_URI")
     uri = chosen or f"sqlite:///{home() / 'mlflow.db'}"
-    try:
+    with answering(uri, OSError):
         if not chosen:
             _create_database(home() / "mlflow.db")
         mlflow.set_tracking_uri(uri)
@@ -86,7 +87,18 @@ def connect(market: str) -> Tracking:
             return Tracking(uri, client, parent.info.experiment_id, parent.info.run_id)
         artifacts = str(home() / "mlartifacts") if uri.startswith("sqlite") else None
         return Tracking(uri, client, _experiment(client, f"valuation-{market}", artifacts), None)
-    except (MlflowException, SQLAlchemyError, OSError) as error:
+
+
+@contextmanager
+def answering(uri: str, *more: type[Exception]) -> Iterator[None]:
+    """What MLflow, or its database, raises inside ends as a TrackingError; so does what else is given."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    caught: tuple[type[Exception], ...] = (MlflowException, SQLAlchemyError, *more)
+    try:
+        yield
+    except caught as error:
         raise TrackingError(
             f"MLflow at {uri} can't be used: {error}\nCheck MLFLOW_TRACKING_URI; a damaged local database may be "
             f"deleted, `dvc repro` fills a new one without training"
@@ -185,10 +197,9 @@ def log(
     client, run_id = tracking.client, run.info.run_id
     # MLflow refuses another value for a known parameter: two settings can give the same model.
     fresh = [Param(k, str(v)) for k, v in params.items() if k not in run.data.params]
-    now = run.info.start_time
     client.log_batch(
         run_id,
-        metrics=[Metric(k, float(v), now, 0) for k, v in metrics.items()],
+        metrics=[Metric(k, float(v), _later(client, run, k), 0) for k, v in metrics.items()],
         params=fresh,
         tags=[RunTag(k, str(v)) for k, v in tags.items()],
     )
@@ -200,15 +211,29 @@ def log(
     client.set_tag(run_id, LOGGED, logged)
 
 
-def record_study(market: str, study: Path, keep_best: int) -> str:
-    """One run for the study in that folder: its trials as a table, its plots, its best settings.
+def _later(client: MlflowClient, run: Run, metric: str) -> int:
+    """Now, in ms, or just after the metric's last value: of two values of one time MLflow shows the larger."""
+    known = client.get_metric_history(run.info.run_id, metric) if metric in run.data.metrics else []
+    return max([time.time_ns() // 1_000_000, *(m.timestamp + 1 for m in known)])
+
+
+def record_study(market: str, keep_best: int) -> str:
+    """One run for the study: its trials as a table, its plots, its best settings.
 
     Only the best few trials become runs of their own, under it. Returns the run's id.
+
+    Raises:
+        TrackingError: when MLflow can't be used.
     """
-    best = read_json(study / "best.json")
-    trials = pd.read_parquet(study / "trials.parquet")
-    key = digest((file_digest(study / "best.json") + file_digest(study / "trials.parquet")).encode())
     tracking = connect(market)
+    with answering(tracking.uri):
+        return _record_study(tracking, market, keep_best)
+
+
+def _record_study(tracking: Tracking, market: str, keep_best: int) -> str:
+    best = read_json(BEST)
+    trials = pd.read_parquet(TRIALS)
+    key = digest((file_digest(BEST) + file_digest(TRIALS)).encode())
     run = find_or_create_run(tracking, "study", key, f"{market} study {best['study'][:8]}")
     complete = trials[trials["state"] == "COMPLETE"].sort_values(["value", "number"])
     states = {f"trials.{str(state).lower()}": n for state, n in trials["state"].value_counts().items()}
@@ -218,7 +243,7 @@ def record_study(market: str, study: Path, keep_best: int) -> str:
         params={f"best_{name}": value for name, value in best["searched"].items()} | {"best_rounds": best["rounds"]},
         metrics={"best": best["error"], **states},
         tags={NOTE: _study_note(market, best, len(trials))},
-        files=[(study / "best.json", "")] + [(p, "plots") for p in sorted(study.iterdir()) if p.suffix in PLOTS],
+        files=[(BEST, "")] + [(p, "plots") for p in sorted(STUDY.iterdir()) if p.suffix in PLOTS],
         texts={"trials.csv": trials.to_csv(index=False)},
     )
     for trial in complete.head(keep_best).to_dict("records"):

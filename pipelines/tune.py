@@ -8,6 +8,7 @@ seeded by the number of finished trials, so that a study stopped and resumed end
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from functools import partial
 from importlib.metadata import version
@@ -21,7 +22,9 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import Trial, TrialState
 from tqdm import tqdm
 
+from models.fault import Fault
 from models.files import digest, file_digest, read_json, write_json, write_parquet
+from models.market import Market
 from models.split import Split
 from models.training import Fold, make_fold
 from pipelines import tracking
@@ -34,6 +37,11 @@ from pipelines.study_plots import draw_study
 JOURNALS = STATE / "studies"
 WARM_UP = 5  # trials before any is pruned
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+FAILURES = 3  # in a row, after which the search gives up
+
+
+class TuneError(Fault):
+    """The search found nothing to train with; the text says what was tried and what to do."""
 
 
 def main() -> None:
@@ -42,26 +50,30 @@ def main() -> None:
     sales = pd.read_parquet(TRAIN)
     windows = Split.from_dict(read_json(WINDOWS)).folds
     folds = [make_fold(sales, window, market) for window in windows]
-    key = study_key(params)
+    key = study_key(params, market)
     study = open_study(JOURNALS / f"{key}.journal")
     search(study, folds, params)
-    write_parquet(TRIALS, trial_table(study))
-    write_json(BEST, best_trial(study, key))
-    draw_study(study, STUDY)
-    tracking.record_study(params.market, STUDY, params.tune.keep_best)
-    best = study.best_trial
+    told = first_trials(study, params.tune.trials)
+    write_parquet(TRIALS, trial_table(told))
+    write_json(BEST, best_trial(told, key))
+    draw_study(told, STUDY)
+    tracking.record_study(params.market, params.tune.keep_best)
+    best = told.best_trial
     print(f"best trial {best.number}: error {best.value:.5f} in log price, {best.user_attrs['rounds']} trees")
 
 
-def study_key(params: Params) -> str:
+def study_key(params: Params, market: Market) -> str:
     """What a trial's outcome hangs on: data, search, code and the libraries that decide."""
+    code = {name: module.__file__ for name, module in sys.modules.items() if name.startswith("models.")}
+    code["pipelines.tune"] = __file__
     said = json.dumps(
         {
-            "data": [file_digest(TRAIN), file_digest(WINDOWS), file_digest(params.market_file)],
+            "data": [file_digest(TRAIN), file_digest(WINDOWS)],
+            "market": market.to_dict(),
             "search": {name: vars(span) for name, span in params.tune.search.items()},
             "rounds": [params.tune.max_rounds, params.tune.patience],
             "seed": params.seed,
-            "code": [file_digest(path) for path in sorted([*Path("models").glob("*.py"), Path("pipelines/tune.py")])],
+            "code": {name: file_digest(path) for name, path in code.items() if path},
             "libraries": [version(name) for name in ("lightgbm", "numpy", "optuna")],
         },
         sort_keys=True,
@@ -85,14 +97,23 @@ def open_study(journal: Path) -> optuna.Study:
 
 
 def search(study: optuna.Study, folds: list[Fold], params: Params) -> None:
-    """Adds trials until as many have finished as params ask for."""
+    """Adds trials until as many have finished as params ask for.
+
+    Raises:
+        TuneError: after three trials in a row whose error is no number.
+    """
     objective = partial(error_over_folds, folds=folds, params=params)
-    done = _finished(study)
+    done, failed = _finished(study), 0
     with tqdm(total=params.tune.trials, initial=min(done, params.tune.trials), desc="tune", unit="trial") as bar:
         while done < params.tune.trials:
             study.sampler = optuna.samplers.TPESampler(seed=params.seed + done)
             study.optimize(objective, n_trials=1)
-            done = _finished(study)
+            if _finished(study) == done:
+                failed += 1
+                if failed == FAILURES:
+                    raise TuneError(_why_none(study))
+                continue
+            done, failed = done + 1, 0
             bar.set_postfix(best=f"{study.best_value:.5f}", refresh=False)
             bar.update()
 
@@ -123,28 +144,54 @@ def suggest(trial: Trial, search_space: Mapping[str, Any]) -> dict[str, float | 
     }
 
 
+def first_trials(study: optuna.Study, count: int) -> optuna.Study:
+    """A study in memory of the first `count` finished trials, numbered anew.
+
+    It is what a fresh run with that budget gives, whatever was killed or asked for in between.
+
+    Raises:
+        TuneError: when none of them is complete.
+    """
+    told = optuna.create_study()
+    told.add_trials(study.get_trials(deepcopy=False, states=FINISHED)[:count])
+    if not told.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+        raise TuneError(f"none of {len(told.trials)} trials is complete; raise tune.trials in params.yaml")
+    return told
+
+
 def trial_table(study: optuna.Study) -> pd.DataFrame:
-    """One row a finished trial: number, state, value, its parameters, its folds' errors and rounds."""
+    """One row a trial: number, state, value, its parameters, its folds' errors and rounds."""
     rows = [
-        {"number": i, "state": trial.state.name, "value": trial.value if trial.state == TrialState.COMPLETE else None}
+        {
+            "number": trial.number,
+            "state": trial.state.name,
+            "value": trial.value if trial.state == TrialState.COMPLETE else None,
+        }
         | {f"params_{name}": value for name, value in sorted(trial.params.items())}
         | dict(sorted(trial.user_attrs.items()))
-        for i, trial in enumerate(study.get_trials(deepcopy=False, states=FINISHED))
+        for trial in study.get_trials(deepcopy=False)
     ]
     return pd.DataFrame(rows)
 
 
 def best_trial(study: optuna.Study, key: str) -> dict[str, Any]:
     best = study.best_trial
-    finished = study.get_trials(deepcopy=False, states=FINISHED)
     return {
         "study": key,
-        "trial": next(i for i, trial in enumerate(finished) if trial.number == best.number),
-        "trials": len(finished),
+        "trial": best.number,
+        "trials": len(study.trials),
         "error": best.value,
         "rounds": best.user_attrs["rounds"],
         "searched": best.params,
     }
+
+
+def _why_none(study: optuna.Study) -> str:
+    tried = ", ".join(f"{name} {value:.6g}" for name, value in study.get_trials(deepcopy=False)[-1].params.items())
+    return (
+        f"{FAILURES} trials in a row gave an error that is no number, the last with {tried}; narrow tune.search in "
+        f"params.yaml, or see whether {TRAIN} has enough sales in every fold"
+    )
 
 
 def _finished(study: optuna.Study) -> int:

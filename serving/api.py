@@ -17,7 +17,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from serving.champion import Champion
-from serving.edge import log_refusal
+from serving.edge import OWN_WORDS, ROUTES, log_refusal
 from serving.openapi import model_card, openapi
 from serving.page import page
 from serving.problems import CONTENT_TYPE, Problem
@@ -32,16 +32,15 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 def create_app() -> Starlette:
     """The ASGI app that BentoML mounts; it asks the running service for its champion on each request."""
-    routes: dict[str, tuple[Handler, str]] = {
-        "/": (_index, "GET"),
-        "/openapi.json": (_openapi, "GET"),
-        "/model": (_model, "GET"),
-        "/value": (partial(_valuation, value_one), "POST"),
-        "/value_batch": (partial(_valuation, value_many), "POST"),
+    handlers: dict[str, Handler] = {
+        "/": _index,
+        "/openapi.json": _openapi,
+        "/model": _model,
+        "/value": partial(_valuation, value_one),
+        "/value_batch": partial(_valuation, value_many),
     }
-    return Starlette(
-        routes=[Route(path, _guarded(handler), methods=[method]) for path, (handler, method) in routes.items()]
-    )
+    routes = [Route(path, _guarded(handler), methods=[ROUTES[path]]) for path, handler in handlers.items()]
+    return Starlette(routes=routes)
 
 
 async def _index(request: Request) -> Response:
@@ -89,9 +88,7 @@ def _guarded(handler: Handler) -> Handler:
             log_refusal(problem, request_id, request.scope)
         except Exception:
             _log.exception("failed request_id=%s", request_id)
-            problem = Problem(
-                500, "internal-error", "the request could not be answered; the log has the reason under this request_id"
-            )
+            problem = Problem(500, *OWN_WORDS[500])
         return Response(problem.to_json(request_id), problem.status, dict(problem.headers), CONTENT_TYPE)
 
     return guarded

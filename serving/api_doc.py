@@ -11,6 +11,7 @@ from pathlib import Path
 
 from models.files import write_text
 from serving.champion import Champion, NoChampion, load_champion, pointer_path, read_pointer
+from serving.example import curl
 from serving.valuing import value_one
 
 DOCUMENT = Path("docs/api.md")
@@ -23,10 +24,9 @@ def with_example(text: str, champion: Champion) -> str:
     _, found, after = rest.partition(END)
     if not found:
         raise ValueError(f"{DOCUMENT} must hold the lines {BEGIN} and {END}")
-    body = json.dumps({"home": dict(champion.valuer.typical)}, ensure_ascii=False)
-    answer = json.dumps(value_one(champion, body.encode()), indent=2, ensure_ascii=False)
-    quoted = body.replace("'", r"'\''")
-    question = f"curl -s http://127.0.0.1:3000/value -H 'content-type: application/json' -d '{quoted}'"
+    body = {"home": dict(champion.valuer.typical)}
+    answer = json.dumps(value_one(champion, json.dumps(body).encode()), indent=2, ensure_ascii=False)
+    question = curl("http://127.0.0.1:3000", body)
     return f"{before}{BEGIN}\n```sh\n{question}\n```\n```json\n{answer}\n```\n{END}{after}"
 
 

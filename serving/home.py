@@ -13,7 +13,7 @@ from serving.problems import FieldError
 
 LONGEST_TEXT = 200
 #: Looking for near names costs time, and nobody reads more.
-MOST_UNKNOWN = 20
+MOST_UNKNOWN = 100
 
 
 def parse_home(market: Market, raw: Any) -> tuple[dict[str, Any], list[FieldError]]:
@@ -23,7 +23,7 @@ def parse_home(market: Market, raw: Any) -> tuple[dict[str, Any], list[FieldErro
     value is missing that may be. The home is complete only when the list of faults is empty.
     """
     if not isinstance(raw, Mapping):
-        return {}, [FieldError("home", raw, "an object with the fields of a home")]
+        return {}, [FieldError("home", raw, "an object with the fields of a home", "send a JSON object, in braces")]
     unknown = (name for name in raw if name not in market)
     errors = [_unknown(market, name, raw) for name in islice(unknown, MOST_UNKNOWN)]
     home: dict[str, Any] = {}
@@ -33,11 +33,11 @@ def parse_home(market: Market, raw: Any) -> tuple[dict[str, Any], list[FieldErro
             home[field.name] = _typed(field, raw.get(field.name))
         else:
             errors.append(fault)
-    errors += errors_of_rules(market, home)
+    errors += _contradictions(market, home)
     return home, _with_swapped_coordinates(market, raw, errors)
 
 
-def errors_of_rules(market: Market, home: Mapping[str, Any]) -> list[FieldError]:
+def _contradictions(market: Market, home: Mapping[str, Any]) -> list[FieldError]:
     """The market's rules that the home breaks; a missing side breaks nothing."""
     return [_contradiction(market, rule, home) for rule in market.rules if not _holds(rule, home)]
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shlex
 import signal
 import socket
 import subprocess
@@ -23,6 +22,8 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
+
+from serving.example import curl
 
 HOST = "127.0.0.1"
 #: Without it MLflow's UI opens on traces of chats rather than on trained models.
@@ -198,10 +199,10 @@ def _show_example(part: Part) -> None:
     if _status(part.address + "/readyz") != 200:
         print(f"\nNot ready: {_fetch(part.address + '/model').get('detail', 'no champion is served')}", flush=True)
         return
-    body = json.dumps(_fetch(part.address + "/model")["example"])
-    url = part.address + "/value"
-    print(f"\ncurl -s {url} -H 'Content-Type: application/json' -d {shlex.quote(body)}\n")
-    print(json.dumps(_fetch(url, body), indent=2, ensure_ascii=False), flush=True)
+    body = _fetch(part.address + "/model")["example"]
+    print(f"\n{curl(part.address, body)}\n")
+    answer = _fetch(part.address + "/value", json.dumps(body))
+    print(json.dumps(answer, indent=2, ensure_ascii=False), flush=True)
 
 
 def _fetch(url: str, body: str | None = None) -> dict[str, Any]:

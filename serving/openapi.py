@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 from models.market import Field
@@ -31,7 +30,7 @@ def model_card(champion: Champion) -> dict[str, Any]:
         "as_of": {
             "earliest": valuer.first_day.isoformat(),
             "default": valuer.memory_end.isoformat(),
-            "latest": (valuer.memory_end + timedelta(days=valuer.horizon_days)).isoformat(),
+            "latest": valuer.last_day.isoformat(),
         },
         "fields": [_field_card(field) for field in champion.market.fields],
         "rules": [{"name": rule.name, "says": rule.says} for rule in champion.market.rules],

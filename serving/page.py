@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from html import escape
 from string import Template
 
 from serving.champion import Champion
+from serving.example import curl
 
 _PAGE = Template("""<!doctype html>
 <html lang="en">
@@ -15,7 +15,7 @@ _PAGE = Template("""<!doctype html>
 <title>Assay</title>
 <style>
   body { font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }
-  pre { background: #8881; padding: 1rem; overflow-x: auto; }
+  pre { background: #8881; padding: 1rem; white-space: pre-wrap; overflow-wrap: anywhere; }
   td { padding: .2rem 1rem .2rem 0; vertical-align: top; }
   :root { color-scheme: light dark; }
 </style>
@@ -41,6 +41,5 @@ def page(champion: Champion | None, missing: str, port: int) -> str:
         return _PAGE.substitute(state=f"Not ready: {escape(missing)}", example="")
     card, until = champion.card, champion.valuer.memory_end
     state = f"Serving {card['name']} version {card['version']}, {champion.market.label}, sales up to {until}."
-    body = json.dumps({"home": dict(champion.valuer.typical)}, indent=2, ensure_ascii=False).replace("'", r"'\''")
-    curl = f"curl -s http://127.0.0.1:{port}/value -H 'content-type: application/json' -d '{body}'"
-    return _PAGE.substitute(state=escape(state), example=f"<h2>Ask it</h2><pre>{escape(curl)}</pre>")
+    command = curl(f"http://127.0.0.1:{port}", {"home": dict(champion.valuer.typical)})
+    return _PAGE.substitute(state=escape(state), example=f"<h2>Ask it</h2><pre>{escape(command)}</pre>")

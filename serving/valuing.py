@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
+from dataclasses import replace
+from datetime import date
 from difflib import get_close_matches
 from hashlib import sha256
 from typing import Any
 
 from models.valuer import Appraisal, Valuer
 from serving.champion import Champion
-from serving.home import parse_home
+from serving.home import LONGEST_TEXT, parse_home
 from serving.json_body import read_object
 from serving.problems import FieldError, Problem
 
@@ -57,7 +58,7 @@ def value_many(champion: Champion, body: bytes) -> dict[str, Any]:
     for row, raw in enumerate(raw_homes if isinstance(raw_homes, list) else ()):
         home, faults = parse_home(champion.market, raw)
         homes.append(home)
-        errors += [FieldError(f.field, f.value, f.allowed, f.suggestion, f.rule, row) for f in faults]
+        errors += [replace(fault, row=row) for fault in faults]
         if len(errors) >= MOST_ERRORS:
             break
     _refuse(errors)
@@ -109,10 +110,10 @@ def _faults_of_keys(request: Mapping[str, Any], allowed: tuple[str, str]) -> lis
     errors = []
     for name in list(request)[:MOST_ERRORS]:
         if name not in allowed:
-            near = get_close_matches(name[:MOST_ERRORS], allowed, 1)
+            near = get_close_matches(name[:LONGEST_TEXT], allowed, 1)
             suggestion = f"did you mean {near[0]!r}?" if near else "leave it out"
             errors.append(
-                FieldError(name[:MOST_ERRORS], request[name], "the keys " + " and ".join(allowed), suggestion)
+                FieldError(name[:LONGEST_TEXT], request[name], "the keys " + " and ".join(allowed), suggestion)
             )
     if allowed[0] not in request:
         errors.append(FieldError(allowed[0], None, "required", "it is missing"))
@@ -123,8 +124,7 @@ def _as_of(valuer: Valuer, request: Mapping[str, Any], errors: list[FieldError])
     """The valuation date; left out, the last day of the model's sales. Adds to `errors`."""
     if request.get("as_of") is None:
         return valuer.memory_end
-    latest = valuer.memory_end + timedelta(days=valuer.horizon_days)
-    allowed = f"a date from {valuer.first_day} to {latest}, written YYYY-MM-DD"
+    allowed = f"a date from {valuer.first_day} to {valuer.last_day}, written YYYY-MM-DD"
     given = request["as_of"]
     try:
         if not isinstance(given, str) or not _DAY.fullmatch(given):
@@ -135,7 +135,7 @@ def _as_of(valuer: Valuer, request: Mapping[str, Any], errors: list[FieldError])
             FieldError("as_of", given, allowed, f"send a calendar day without time, such as {valuer.memory_end}")
         )
         return valuer.memory_end
-    if not valuer.first_day <= day <= latest:
-        nearest = valuer.first_day if day < valuer.first_day else latest
+    if not valuer.first_day <= day <= valuer.last_day:
+        nearest = valuer.first_day if day < valuer.first_day else valuer.last_day
         errors.append(FieldError("as_of", given, allowed, f"the nearest day the model can speak for is {nearest}"))
     return day

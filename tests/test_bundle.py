@@ -1,6 +1,7 @@
 """A bundle is whole or refused: no byte of a damaged one is parsed."""
 
 import json
+import shutil
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -58,6 +59,21 @@ def test_a_manifest_that_promises_nothing_is_refused(bundle, manifest):
 def test_nothing_in_it_is_a_pickle(bundle):
     assert {p.suffix for p in bundle.iterdir()} == {".txt", ".parquet", ".json"}
     assert json.loads((bundle / MANIFEST).read_text())["files"].keys() == set(FILES)
+
+
+def test_an_old_one_that_can_not_be_removed_is_told(tmp_path, monkeypatch):
+    first = write_bundle(tmp_path / "b", town_valuer(rounds=5))
+    honest = shutil.rmtree
+
+    def stuck(path, *args, **kwargs):
+        if path == tmp_path / "b":
+            raise PermissionError(f"{path} stays")
+        honest(path, *args, **kwargs)
+
+    monkeypatch.setattr("shutil.rmtree", stuck)
+    with pytest.raises(PermissionError, match="b stays"):
+        write_bundle(tmp_path / "b", town_valuer(rounds=6))
+    assert read_bundle(tmp_path / "b")[1] == first
 
 
 def test_writing_again_replaces_the_old_one_whole(tmp_path):

@@ -22,6 +22,12 @@ def test_a_lopsided_market_gets_a_lopsided_range():
     assert high > 2 * -low
 
 
+@pytest.mark.parametrize(("level", "n", "k"), [(0.62, 299, 57), (0.9, 399, 20), (0.8, 999, 100), (0.9, 19, 1)])
+def test_the_ends_are_the_same_order_statistic_from_either_side(level, n, k):
+    low, high = residual_band(np.arange(n) - (n - 1) / 2, level)
+    assert (low, high) == (k - 1 - (n - 1) / 2, (n - 1) / 2 - (k - 1))
+
+
 def test_too_few_residuals_promise_nothing():
     with pytest.raises(ValueError, match="18 residuals are too few for a 90% range; at least 19"):
         residual_band(np.zeros(18), 0.9)

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.declaration import DeclarationError
 from models.gate import CANNOT_TELL, FAIL, PASS, Comparison, Verdict, compare, judge
-from models.gate_bounds import Bounds, BoundsError
+from models.gate_bounds import Bounds
 from models.ratio_study import FIGURES
 from pipelines.params import load_params
 from tests.line import BOUNDS, GATE
@@ -199,15 +200,15 @@ def test_a_market_changes_single_bounds():
 @pytest.mark.parametrize(
     ("path", "value", "said"),
     [
-        (("figures", "mdap"), {"at_most": 1}, r"gate.default.figures.mdap is unknown; did you mean 'mdape'\?"),
-        (("figures", "mdape"), {}, "gate.default.figures.mdape is {}; allowed"),
-        (("figures", "mdape", "at_most"), math.nan, "mdape.at_most is nan; allowed: a number"),
+        (("figures", "mdap"), {"at_most": 1}, r"gate.default.figures.mdap: unknown key; .*did you mean 'mdape'\?"),
+        (("figures", "mdape"), {}, "gate.default.figures.mdape: bounds nothing; allowed"),
+        (("figures", "mdape", "at_most"), math.nan, "gate.default.figures.mdape.at_most: is nan; allowed: a number"),
         (("figures", "r2"), {"at_least": 0.9, "at_most": 0.8}, "at_least 0.9 is above at_most 0.8"),
         (("figures",), {"r2": {"at_least": 0.5}}, "sets no bound for mdape"),
-        (("min_rows",), 0, "min_rows is 0; allowed: a whole number of at least 1"),
+        (("min_rows",), 0, "gate.default.min_rows: is 0; allowed: a whole number of at least 1"),
         (("references",), {"shuffled_target": 0.2}, "names no reference model that a candidate must beat"),
-        (("champion",), {"margin": 0.1}, "champion.min_rows is missing"),
-        (("too_good",), "low", "too_good is 'low'; allowed: a number from 0 to 1"),
+        (("champion",), {"margin": 0.1}, "gate.default.champion: the key 'min_rows' is missing"),
+        (("too_good",), "low", "gate.default.too_good: is 'low'; allowed: a number from 0 to 1"),
     ],
 )
 def test_a_faulty_bound_is_named(path, value, said):
@@ -216,19 +217,42 @@ def test_a_faulty_bound_is_named(path, value, said):
     for key in path[:-1]:
         below = below[key]
     below[path[-1]] = value
-    with pytest.raises(BoundsError, match=said):
+    with pytest.raises(DeclarationError, match=said):
         Bounds.from_params(gate, "town")
 
 
 @pytest.mark.parametrize(
-    "gate", [{}, {"default": {}}, {"default": None}, {"defaults": {}}, {"default": {"min_rows": 5}}]
+    ("markets", "said"),
+    [
+        ([], r"gate.markets: is \[\]; it must be a mapping"),
+        (None, "gate.markets: is empty"),
+        ({"town": []}, "gate.markets.town: must be a mapping with the keys min_rows, "),
+        ({"town": None}, "gate.markets.town: must be a mapping with the keys min_rows, "),
+        ({"town": {}}, "gate.markets.town: is empty; say what differs from gate.default"),
+        ({"town": {"figures": {"mdape": {}}}}, "gate.markets.town.figures.mdape: is empty; say what differs"),
+        ({"town": {"figures": {"mdape": None}}}, "gate.markets.town.figures.mdape: is empty; give it a value"),
+        ({"town": {"figures": 3}}, "gate.markets.town.figures: must be a mapping"),
+        ({"town": {"figures": {"r2": {"at_most": 0.4}}}}, "gate.markets.town.figures.r2: at_least 0.5 is above"),
+        ({"town": {"min_row": 7}}, "gate.markets.town.min_row: unknown key; .*did you mean 'min_rows'"),
+        ({"city": {"too_good": 7}}, "gate.markets.city.too_good: is 7; allowed: a number from 0 to 1"),
+    ],
+)
+def test_the_entry_of_every_market_is_checked(markets, said):
+    with pytest.raises(DeclarationError, match=said):
+        Bounds.from_params(GATE | {"markets": markets}, "town")
+
+
+@pytest.mark.parametrize(
+    "gate", [None, [], {}, {"default": {}}, {"default": None}, {"defaults": {}}, {"default": {"min_rows": 5}}]
 )
 def test_an_empty_gate_is_an_error(gate):
-    with pytest.raises(BoundsError):
+    with pytest.raises(DeclarationError):
         Bounds.from_params(gate, "town")
 
 
 @pytest.mark.parametrize("market", ["seattle", "any_other"])
-def test_the_bounds_of_this_repository_can_be_read(market):
-    bounds = Bounds.from_params(load_params(Path(__file__).parents[1] / "params.yaml").gate, market)
+def test_the_bounds_of_this_repository_can_be_read(market, tmp_path):
+    params = (Path(__file__).parents[1] / "params.yaml").read_text().replace("market: seattle", f"market: {market}")
+    (tmp_path / "params.yaml").write_text(params)
+    bounds = load_params(tmp_path / "params.yaml").gate
     assert bounds.figures["mdape"][1] == (0.095 if market == "seattle" else 0.2)

@@ -6,8 +6,8 @@ import subprocess
 import sys
 import threading
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -28,9 +28,10 @@ SOURCE = Path("data/sources/millbrook.csv")
 
 @pytest.fixture
 def millbrook(tmp_path, monkeypatch) -> Path:
-    """The folder of a project that holds the second market and nothing else; it is the current folder."""
+    """The folder of a project that holds the second market's sales; it is the current folder."""
     monkeypatch.chdir(tmp_path)
     write_second_market(tmp_path, count=60)
+    shutil.copy(ROOT / "data/markets/seattle.yaml", "data/markets")  # the gate has bounds for it
     return tmp_path
 
 
@@ -170,6 +171,23 @@ def test_an_address_that_answers_wrongly_is_named(millbrook):
         ingest(Market.from_dict(declaration("") | {"source": missing}))
 
 
+def test_what_pip_says_is_told_even_without_its_usual_mark(millbrook, monkeypatch):
+    def fail(command, **_):
+        raise subprocess.CalledProcessError(2, command, stderr="no such option: --require-hashes\n")
+
+    monkeypatch.setattr(subprocess, "run", fail)
+    with pytest.raises(IngestError, match=r"pip says:\nno such option: --require-hashes$"):
+        ingest(_wheel_market("a" * 64))
+
+
+def test_a_download_that_breaks_off_is_no_new_file(millbrook):
+    with _served(_Half) as address:
+        source = {"csv": f"{address}/sales.csv", "sha256": "a" * 64}
+        with pytest.raises(IngestError, match=f"{address}/sales.csv was cut short after 5 of 1,000 bytes") as caught:
+            ingest(Market.from_dict(declaration("") | {"source": source}))
+    assert "digest" not in str(caught.value)
+
+
 def _market(data: bytes) -> Market:
     SOURCE.write_bytes(data)
     return Market.from_dict(declaration(digest(data)))
@@ -194,14 +212,28 @@ def _wheel_folder(folder: Path, members: dict[str, Path]) -> Path:
     return wheel
 
 
-@contextmanager
-def _server(folder: Path) -> Iterator[str]:
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None: ...
+
+
+class _Half(_Quiet):
+    """Promises more than it sends."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "1000")
+        self.end_headers()
+        self.wfile.write(b"Deed;")
+
+
+def _server(folder: Path) -> AbstractContextManager[str]:
     """A file server on loopback, by its address."""
+    return _served(partial(_Quiet, directory=str(folder)))
 
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None: ...
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as server:
+@contextmanager
+def _served(handler: Callable[..., SimpleHTTPRequestHandler]) -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from models.declaration import DeclarationError
-from models.field import DIRECTIONS, FIELD_KEYS, FIELD_TYPES, ROLES, RULE_KEYS
+from models.field import DIRECTIONS, FIELD_KEYS, FIELD_TYPES, ROLES, RULE_KEYS, plain
 from models.market import COLUMN_KEYS, MARKET_KEYS, PRICE_KEYS, SOURCE_KEYS, Market
 from pipelines.ingest import ingest
 from pipelines.market_file import MarketFileError, load_market
@@ -30,6 +30,40 @@ def test_bounds_are_said_in_full(bounds):
     assert [float(n) for n in re.findall(r"-?\d+\.?\d*(?= |$)", allowed)] == [b for b in bounds if b is not None]
 
 
+@pytest.mark.parametrize("separator", [";", "\t", " ", "|"])
+def test_any_one_character_can_stand_between_cells(separator, tmp_path):
+    market = Market.from_dict(_town() | {"source": _town()["source"] | {"separator": separator}})
+    assert market.source.separator == separator
+    path = tmp_path / "town.yaml"
+    with path.open("w", encoding="utf-8") as file:
+        YAML().dump(market.to_dict(), file)
+    assert load_market(path) == market
+
+
+@pytest.mark.parametrize("separator", ["", ";;", 5, True, "\n", '"'])
+def test_no_other_separator_is_accepted(separator):
+    with pytest.raises(DeclarationError, match=r"source.separator: is .*; allowed: one character"):
+        Market.from_dict(_town() | {"source": _town()["source"] | {"separator": separator}})
+
+
+def test_a_parquet_file_has_no_separator():
+    source = {"parquet": "town.parquet", "sha256": "0" * 64, "separator": ";"}
+    with pytest.raises(DeclarationError, match=r"source.separator: is for CSV only"):
+        Market.from_dict(_town() | {"source": source})
+
+
+@pytest.mark.parametrize(("least", "digits"), [(1, 2), (999.99, 2), (1000, 0), (50000, 0)])
+def test_small_units_are_told_to_the_cent(least, digits):
+    assert Market.from_dict(_town() | {"price": {"range": [least, 9000000]}}).price_digits == digits
+
+
+def test_declared_values_are_kept_as_cells_are():
+    raw = _town()
+    raw["fields"].append({"name": "zone", "column": "zone", "type": "category", "label": "Zone"})
+    raw["fields"][-1]["values"] = [" Old\u00a0 Town ", 1]
+    assert Market.from_dict(raw)["zone"].values == ("Old Town", "1")
+
+
 def test_every_shipped_and_tested_market_survives_the_round_trip(tmp_path):
     for path in (ROOT / "data/markets/seattle.yaml", write_second_market(tmp_path, count=20)):
         market = load_market(path)
@@ -42,8 +76,8 @@ _numbers = st.floats(-1e12, 1e12, allow_nan=False)
 
 
 @st.composite
-def _ranges(draw):
-    low, high = sorted(draw(st.lists(_numbers, min_size=2, max_size=2, unique=True)))
+def _ranges(draw, numbers):
+    low, high = sorted(draw(st.lists(numbers, min_size=2, max_size=2, unique=True)))
     return draw(st.sampled_from([[low, high], [None, high], [low, None], [None, None]]))
 
 
@@ -52,9 +86,10 @@ def _fields(draw, name):
     kind = draw(st.sampled_from(FIELD_TYPES))
     field = {"name": name, "column": f"column of {name}", "type": kind, "label": draw(_texts)}
     if kind in ("number", "integer"):
-        field |= {"range": draw(_ranges())} | draw(st.sampled_from([{}, {"unit": "m²"}]))
+        numbers = _numbers if kind == "number" else _numbers.map(round)
+        field |= {"range": draw(_ranges(numbers))} | draw(st.sampled_from([{}, {"unit": "m²"}]))
     if kind == "category":
-        field |= draw(st.sampled_from([{}, {"values": draw(st.lists(_texts, min_size=1, unique=True))}]))
+        field |= draw(st.sampled_from([{}, {"values": draw(st.lists(_texts, min_size=1, unique_by=plain))}]))
     else:
         field |= draw(st.sampled_from([{}, *({"direction": d} for d in DIRECTIONS)]))
     return field | draw(st.sampled_from([{}, {"missing": True}]))

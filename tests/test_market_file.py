@@ -74,7 +74,14 @@ FAULTS = {
     ),
     "another file's name": ("name: town", "name: village #!", "name: is 'village'; allowed: 'town'"),
     "name with a capital": ("name: zone", "name: Zone #!", "fields.1.name: is 'Zone'; allowed: up to 50 lower-case"),
-    "name of a sale's column": ("name: zone", "name: price #!", "fields.1.name: 'price' is a column of every sale"),
+    "name of a sale's column": ("name: zone", "name: price #!", "fields.1.name: 'price' has a meaning of its own"),
+    "name of a request's part": ("name: zone", "name: as_of #!", "fields.1.name: 'as_of' has a meaning of its own"),
+    "name of a reason": ("name: zone", "name: market #!", "fields.1.name: 'market' has a meaning of its own"),
+    "name of the last reason": (
+        "name: zone",
+        "name: rounding #!",
+        "fields.1.name: 'rounding' has a meaning of its own",
+    ),
     "name used before": (
         "name: zone",
         "name: living_area #!",
@@ -88,8 +95,22 @@ FAULTS = {
     "bound in a line of its own": ("range: [15, 800]", "range:\n      - 15\n      - x #!", "fields.0.range.1: is 'x'"),
     "range of one": ("range: [15, 800]", "range: [15] #!", "fields.0.range: is [15]; allowed: [least, most]"),
     "empty range": ("range: [15, 800]", "range: [800, 15] #!", "fields.0.range: [800, 15] is empty"),
-    "open price": ("range: [1000, 9000000]", "range: [1000, null] #!", "price.range: needs two positive bounds"),
-    "price from zero": ("range: [1000, 9000000]", "range: [0, 9000000] #!", "price.range: needs two positive bounds"),
+    "open price": ("range: [1000, 9000000]", "range: [1000, null] #!", "price.range: needs two bounds, of at least 1"),
+    "price from zero": (
+        "range: [1000, 9000000]",
+        "range: [0, 9000000] #!",
+        "price.range: needs two bounds, of at least 1",
+    ),
+    "price in millions": (
+        "range: [1000, 9000000]",
+        "range: [0.05, 9] #!",
+        "price.range: needs two bounds, of at least 1",
+    ),
+    "fraction of an integer": (
+        "    missing: true",
+        "    range: [0.5, 9] #!",
+        "fields.2.range: is [0.5, 9]; allowed for an integer: whole numbers",
+    ),
     "range of a category": (
         "values: [01, 2, none]",
         "range: [1, 2] #!",
@@ -142,7 +163,11 @@ FAULTS = {
         "source.member: is 'a.xls'",
     ),
     "member without a wheel": ("csv: data", "member: a.csv #!\n  csv: data", "source.member: is for wheels only"),
-    "long separator": ("csv: data", "separator: tab #!\n  csv: data", "source.separator: is for CSV only"),
+    "long separator": (
+        "csv: data",
+        "separator: tab #!\n  csv: data",
+        "source.separator: is 'tab'; allowed: one character",
+    ),
     "price as the date": ("sale_date: sold", "sale_date: paid #!", "columns.sale_date: is 'paid', which is already"),
     "spelt-out date": (
         "price: paid\n",

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from models.forest import FIXED
+from models.searchable import SEARCHABLE
 from pipelines.params import ParamsError, SearchRange, load_params
 
+ROOT = Path(__file__).parents[1]
 PARAMS = """\
 market: town
 seed: 1
@@ -20,9 +23,29 @@ tune:
   search:
     num_leaves: {low: 8, high: 64, log: true, integer: true}
     lambda_l2: {low: 0, high: 9.5}
-serve: {horizon_days: 366, level: 0.9}
-gate: {default: {min_rows: 30}}
+serve: {horizon_days: 372, level: 0.9}
+gate:
+  default:
+    min_rows: 30
+    figures: {mdape: {at_most: 0.2}}
+    too_good: 0.02
+    coverage_within: 0.07
+    references: {hedonic: 0, shuffled_target: 0.25}
+    champion: {margin: 0.002, min_rows: 100}
+  markets:
+    town: {min_rows: 40}
 """
+SEARCH = PARAMS[PARAMS.index("search:") : PARAMS.index("\nserve:")]
+GATE = PARAMS[PARAMS.index("gate:") :]
+
+
+@pytest.fixture(autouse=True)
+def declared(tmp_path, monkeypatch):
+    """A project folder with two declared markets; that they are is all that params ask of them."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data/markets").mkdir(parents=True)
+    for market in ("town", "city"):
+        (tmp_path / f"data/markets/{market}.yaml").touch()
 
 
 def test_every_value_is_typed(tmp_path):
@@ -33,11 +56,16 @@ def test_every_value_is_typed(tmp_path):
         "num_leaves": SearchRange(8, 64, log=True, integer=True),
         "lambda_l2": SearchRange(0.0, 9.5),
     }
-    assert params.gate == {"default": {"min_rows": 30}}
+    assert (params.gate.min_rows, params.gate.figures) == (40, {"mdape": (None, 0.2)})
 
 
-def test_the_projects_own_file_is_allowed():
+def test_the_projects_own_file_is_allowed(monkeypatch):
+    monkeypatch.chdir(ROOT)
     assert load_params().market_file.is_file()
+
+
+def test_what_may_be_searched_overrides_nothing_that_is_fixed():
+    assert not {*SEARCHABLE} & {*FIXED, "seed", "monotone_constraints"}
 
 
 @pytest.mark.parametrize(
@@ -55,8 +83,22 @@ def test_the_projects_own_file_is_allowed():
         ("low: 0, high", "low: 0, log: true, high", ":12: tune.search.lambda_l2.low: is 0; allowed: a number above 0"),
         ("low: 0, high", "lo: 0, high", ":12: tune.search.lambda_l2.lo: unknown key; .*did you mean 'low'"),
         ("level: 0.9", "level: 90", ":13: serve.level: is 90; allowed: a number from 0.5 to 0.99"),
-        ("gate: {default: {min_rows: 30}}", "gate: 3", ":14: gate: must be a mapping"),
-        ("gate: {default: {min_rows: 30}}", "gate:", ":14: gate: is empty"),
+        (SEARCH, "search: {}", ":10: tune.search: names no LightGBM parameter"),
+        (SEARCH, "search: [num_leaves]", ":10: tune.search: must be a mapping with the keys learning_rate, "),
+        ("lambda_l2: {", "lamda_l2: {", ":12: tune.search.lamda_l2: unknown key; .*did you mean 'lambda_l2'"),
+        ("lambda_l2: {", "reg_lambda: {", ":12: tune.search.reg_lambda: unknown key; allowed: learning_rate, "),
+        ("lambda_l2: {", "num_threads: {", ":12: tune.search.num_threads: unknown key"),
+        ("9.5}", "9, integer: true}", ":12: tune.search.lambda_l2.integer: lambda_l2 takes any number"),
+        (", integer: true", "", ":11: tune.search.num_leaves: num_leaves takes whole numbers alone; set integer: true"),
+        ("integer: true", "integer: false", ":11: tune.search.num_leaves.integer: num_leaves takes whole numbers"),
+        ("num_leaves: {low: 8, high: 64, log: true, integer: true}", "num_leaves: 8", ":11: .*must be a mapping"),
+        ("horizon_days: 372", "horizon_days: 371", ":13: serve.horizon_days: is 371; allowed: .* at least 372, "),
+        (GATE, "gate: 3", ":14: gate: must be a mapping"),
+        (GATE, "gate:", ":14: gate: is empty"),
+        ("margin: 0.002", "margin: 2", ":21: gate.default.champion.margin: is 2; allowed: a number from 0 to 1"),
+        ("town: {min_rows: 40}", "town: []", ":23: gate.markets.town: must be a mapping"),
+        ("town: {min_rows: 40}", "city: {min_rows: no}", ":23: gate.markets.city.min_rows: is 'no'; allowed"),
+        ("town: {min_rows", "toun: {min_rows", ":23: gate.markets.toun: unknown key; .*did you mean 'town'"),
         ("seed: 1\n", "seed: 1\nseed: 2\n", ":3: seed: the key is given twice, first in line 2"),
     ],
 )

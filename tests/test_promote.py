@@ -7,20 +7,24 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow.exceptions import MlflowException
 
 from models.bundle import BundleError, bundle_digest, read_bundle
+from models.fault import Fault
 from models.files import file_digest, read_json, write_bytes, write_json, write_parquet
 from models.gate_bounds import Bounds
 from pipelines import scorecard, store
 from pipelines.card import git_commit
+from pipelines.evaluate import value_holdout
 from pipelines.promote import Decision, PromoteError, boxed, promote
-from pipelines.tracking import connect
+from pipelines.tracking import TrackingError, connect
 from tests.line import BETTER, BOUNDS, GATE, GOOD, OTHER, WORSE, lay_line
 
 ROOT = Path(__file__).parents[1]
@@ -30,6 +34,8 @@ EVALUATION = "data/reports/evaluation.json"
 @pytest.fixture
 def line(project):
     """A candidate and no champion; the candidate's digest."""
+    shutil.copy(ROOT / "params.yaml", "params.yaml")
+    shutil.copytree(ROOT / "data/markets", "data/markets")
     return lay_line(GOOD)
 
 
@@ -111,6 +117,35 @@ def test_the_figures_are_the_same_wherever_they_stand(line, capsys):
     printed = capsys.readouterr().out
     assert f"{100 * figures['mdape']:.2f} %" in printed
     assert "at most 10.00 %" in printed
+
+
+def test_the_scorecard_says_when_it_is_of_another_market(line, capsys):
+    run()
+    scorecard.main()
+    assert capsys.readouterr().err == "valuation-town:v1 is served, of market town; params.yaml names seattle\n"
+
+
+def test_what_the_line_writes_does_not_make_a_commit_dirty(project):
+    who = ["-c", "user.name=a", "-c", "user.email=a@b.example"]
+    for words in (["init", "-q"], ["add", "."], [*who, "commit", "-qm", "all of it"]):
+        subprocess.run(["git", *words], check=True)
+    clean = git_commit()
+    assert len(clean) == 40
+    write_bytes("dvc.lock", b"written by DVC")
+    write_bytes("data/reports/profile.json", b"{}")
+    assert git_commit() == clean
+    write_bytes("code.py", b"changed")
+    assert git_commit() == f"{clean}+dirty"
+
+
+def test_a_broken_registry_is_told_without_a_traceback(line, monkeypatch):
+    def broken(*_, **__):
+        raise MlflowException("the disk is full", error_code=1)
+
+    monkeypatch.setattr("mlflow.MlflowClient.get_registered_model", broken)
+    with pytest.raises(TrackingError, match=r"mlflow.db can't be used: .*the disk is full"):
+        run()
+    assert not Path(".assay").exists()
 
 
 def test_the_logged_model_gives_the_served_values(line):
@@ -250,6 +285,14 @@ def test_tighter_bounds_raise_a_doubt_about_the_champion_and_leave_it(line):
     assert agree(line) == "1"
 
 
+def test_where_another_market_serves_a_refusal_says_so(line):
+    write_json(".assay/champion.json", {"tag": "valuation-city:v4", "digest": "0" * 64, "market": "city"})
+    lay_line(WORSE)
+    for experiment in (True, False):
+        assert "valuation-city:v4 of another market goes on being served." in boxed(run(experiment))
+    assert read_json(".assay/champion.json")["market"] == "city"
+
+
 @pytest.mark.parametrize("candidate", [GOOD, WORSE, OTHER])
 def test_a_lost_registry_is_filled_again(line, candidate, tmp_path_factory, empty_mlflow, monkeypatch):
     run()
@@ -265,15 +308,59 @@ def test_a_lost_registry_is_filled_again(line, candidate, tmp_path_factory, empt
     assert set(versions().values()) == {line, now}
 
 
-def test_a_lost_registry_with_versions_beginning_anew_replaces_what_is_in_the_store(
+def test_a_lost_registry_gives_no_served_number_to_another_model(line, tmp_path_factory, empty_mlflow, monkeypatch):
+    run()
+    other = lay_line(OTHER)
+    run()
+    lose_registry(tmp_path_factory.mktemp("lost"), empty_mlflow, monkeypatch)
+    first = Path(".assay/bentoml/models/valuation-town/v1")
+    before = {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in first.rglob("*") if p.is_file()}
+    assert run().what == "kept"
+    assert agree(other) == "2"
+    worse = lay_line(WORSE)
+    assert run().what == "refused"
+    assert versions() == {"2": other, "3": worse}
+    assert {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in first.rglob("*") if p.is_file()} == before
+    assert bundle_digest(first / "bundle") == line
+
+
+def test_a_number_that_a_killed_process_left_with_the_wrong_model_is_not_taken(
     line, tmp_path_factory, empty_mlflow, monkeypatch
 ):
     run()
     other = lay_line(OTHER)
     run()
     lose_registry(tmp_path_factory.mktemp("lost"), empty_mlflow, monkeypatch)
+    with monkeypatch.context() as killing:
+        killing.setattr("mlflow.MlflowClient.delete_model_version", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run()
+    assert versions() == {"1": other}
     assert run().what == "kept"
-    assert agree(other) == "1"
+    assert agree(other) == "2"
+
+
+def test_a_model_gets_the_number_it_served_under(line, tmp_path_factory, empty_mlflow, monkeypatch):
+    run()
+    other = lay_line(OTHER)
+    run()
+    lay_line(GOOD)
+    lose_registry(tmp_path_factory.mktemp("lost"), empty_mlflow, monkeypatch)
+    assert run(experiment=True).what == "experiment"
+    assert versions() == {"1": line}
+    assert run().what == "promoted"
+    assert agree(line) == "1"
+    assert versions() == {"1": line, "2": other}
+
+
+def test_a_store_of_another_registry_is_left_alone(line):
+    run()
+    folder = Path(".assay/bentoml/models/valuation-town/v1")
+    other = lay_line(OTHER)
+    card = read_json(folder / "card.json") | {"digest": other}
+    with pytest.raises(store.StoreError, match="one version can't be two models"):
+        store.put(card, Path("data/model"))
+    assert agree(line) == "1"
 
 
 @pytest.mark.parametrize("candidate", [GOOD, WORSE])
@@ -335,6 +422,12 @@ def test_a_champion_lost_everywhere_stops_another_candidate(line):
     lay_line(OTHER)
     with pytest.raises(PromoteError, match=f"bundle {line}, is neither whole in the store nor in MLflow"):
         run()
+
+
+def test_a_holdout_beyond_the_horizon_names_the_setting(line):
+    valuer = replace(read_bundle("data/model")[0], horizon_days=30)
+    with pytest.raises(Fault, match=r"serve\.horizon_days in params.yaml \(now 30\)"):
+        value_holdout(valuer, pd.read_parquet("data/split/holdout.parquet"))
 
 
 def test_an_evaluation_of_another_model_is_refused(line):
@@ -437,3 +530,7 @@ def test_killed_anywhere_the_old_or_the_new_champion_serves_and_the_next_run_end
     assert run().what in ("promoted", "kept")
     agree(new)
     assert versions() == {"1": line, "2": new}
+    here = connect("town")
+    logged = here.client.search_logged_models([here.experiment_id])
+    assert {m.tags["assay.digest"] for m in logged} == {line, new}
+    assert len(logged) == 2

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from models.fault import Fault
 from models.ratio_study import FIGURES, study
 
 PRICES = np.array([100_000.0, 200_000.0, 300_000.0, 400_000.0])
@@ -52,7 +53,7 @@ def test_what_one_sale_or_equal_prices_cannot_tell_is_none():
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, 0.0, -1.0])
 def test_a_value_that_is_no_amount_of_money_is_refused(wrong):
-    with pytest.raises(ValueError, match="1 of 4 values are not positive finite numbers"):
+    with pytest.raises(Fault, match="1 of 4 values are not positive finite numbers"):
         study(np.array([wrong, 1.0, 1.0, 1.0]), PRICES)
 
 

@@ -92,6 +92,7 @@ def test_flags_are_read_as_sources_write_them(cell):
     [
         ("2019-12-31", None),
         ("20191231", None),
+        ("20191231T233000Z", None),
         ("2019-12-31T23:30:00-08:00", None),
         ("2019-12-31 00:30:00+02:00", None),
         ("31/12/2019", "%d/%m/%Y"),
@@ -102,6 +103,18 @@ def test_flags_are_read_as_sources_write_them(cell):
 def test_a_date_is_the_calendar_day_that_the_source_writes(cell, date_format):
     sales = canonical_sales(_source(1).assign(Day=cell), _market(date_format=date_format))
     assert sales["sale_date"].tolist() == [pd.Timestamp("2019-12-31")]
+
+
+@pytest.mark.parametrize("cell", ["2019", "2019-12", "2019-W52-2", "2019-365", "2019-1-3"])
+def test_a_date_without_a_day_is_none(cell):
+    assert canonical_sales(_source(1).assign(Day=cell), _market())["sale_date"].tolist() == [cell]
+
+
+def test_white_space_within_a_text_is_one_space():
+    raw = _source(2).assign(Zone=[" Old\u00a0\u00a0Town ", "Old \t\nTown"], Paid="\u00a01 ")
+    sales = canonical_sales(raw, _market())
+    assert sales["zone"].tolist() == ["Old Town", "Old Town"]
+    assert sales["price"].tolist() == [1, 1]
 
 
 def test_a_day_that_does_not_exist_is_not_another_day():
@@ -134,6 +147,15 @@ def test_a_typed_date_needs_no_format():
     raw = _source(1).assign(Day=pd.to_datetime(["2019-12-31 23:00"]).tz_localize("US/Pacific"))
     sales = canonical_sales(raw, _market(date_format="%d/%m/%Y"))
     assert sales["sale_date"].tolist() == [pd.Timestamp("2019-12-31")]
+
+
+@pytest.mark.parametrize("date_format", ["%d/%m/%Y", "%Y-%d-%m", None])
+@pytest.mark.parametrize("dtype", ["object", "date32[day][pyarrow]"])
+def test_a_day_of_a_parquet_file_needs_no_format(dtype, date_format, tmp_path):
+    days = pd.Series([dt.date(2019, 12, 31), dt.date(2019, 3, 4), None], dtype=dtype)
+    _source(3).assign(Day=days).to_parquet(tmp_path / "sales.parquet")  # as date32
+    sales = canonical_sales(pd.read_parquet(tmp_path / "sales.parquet"), _market(date_format=date_format))
+    assert sales["sale_date"].dropna().tolist() == [pd.Timestamp("2019-03-04"), pd.Timestamp("2019-12-31")]
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1))

@@ -1,18 +1,35 @@
 """A study survives kill -9: what is finished is not done again, and the end is the same as without it."""
 
 import json
+import math
+import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
 import pytest
 
+from models.files import write_text
 from models.split import plan_split
 from models.training import make_fold
 from pipelines.params import Params, SearchRange, ServeParams, SplitParams, TuneParams, ValidateParams
-from pipelines.tune import FINISHED, best_trial, open_study, search, trial_table
+from pipelines.places import TRAIN, WINDOWS
+from pipelines.study_plots import draw_study
+from pipelines.tune import (
+    FINISHED,
+    TuneError,
+    best_trial,
+    first_trials,
+    open_study,
+    search,
+    study_key,
+    suggest,
+    trial_table,
+)
+from tests.line import BOUNDS
 from tests.town import town, town_sales
 
 ROOT = Path(__file__).parents[1]
@@ -31,8 +48,8 @@ def params(trials: int = TRIALS) -> Params:
         validate=ValidateParams(0.1, 0.1, 0.3),
         split=SplitParams(12, 2, 12),
         tune=TuneParams(trials=trials, keep_best=3, max_rounds=400, patience=30, search=span),
-        serve=ServeParams(365, 0.9),
-        gate={},
+        serve=ServeParams(372, 0.9),
+        gate=BOUNDS,
     )
 
 
@@ -42,9 +59,17 @@ def folds():
 
 
 def run_study(journal: Path, trials: int = TRIALS) -> optuna.Study:
+    """The study as it is reported."""
     study = open_study(journal)
     search(study, folds(), params(trials))
-    return study
+    return first_trials(study, trials)
+
+
+def report(study: optuna.Study, folder: Path) -> tuple[str, dict, dict[str, bytes]]:
+    """All that the stage tells of a study."""
+    draw_study(study, folder)
+    plots = {path.name: path.read_bytes() for path in folder.iterdir()}
+    return trial_table(study).to_csv(), best_trial(study, "k"), plots
 
 
 @pytest.fixture(scope="module")
@@ -74,10 +99,11 @@ def test_killed_and_resumed_it_ends_as_if_nothing_had_happened(uninterrupted, tm
     before = open_study(journal).get_trials(states=FINISHED)
     assert 3 <= len(before) < TRIALS
     resumed = run_study(journal)
-    kept = {t.number: t.datetime_complete for t in resumed.trials}
-    assert all(kept[t.number] == t.datetime_complete for t in before), "a finished trial was done again"
-    assert trial_table(resumed).equals(trial_table(uninterrupted))
-    assert best_trial(resumed, "k") == best_trial(uninterrupted, "k")
+    kept = [t.datetime_complete for t in resumed.trials]
+    assert kept[: len(before)] == [t.datetime_complete for t in before], "a finished trial was done again"
+    told = report(resumed, tmp_path / "resumed")
+    assert "history.png" in told[2]
+    assert told == report(uninterrupted, tmp_path / "uninterrupted")
 
 
 def test_a_larger_budget_continues_the_same_study(uninterrupted, tmp_path):
@@ -85,6 +111,48 @@ def test_a_larger_budget_continues_the_same_study(uninterrupted, tmp_path):
     run_study(journal, trials=4)
     grown = run_study(journal)
     assert trial_table(grown).equals(trial_table(uninterrupted))
+
+
+def test_a_smaller_budget_after_a_larger_one_tells_what_a_fresh_run_does(uninterrupted, tmp_path):
+    fresh = run_study(tmp_path / "fresh.journal", trials=5)
+    assert report(first_trials(uninterrupted, 5), tmp_path / "fewer") == report(fresh, tmp_path / "fresh")
+
+
+def test_trials_without_an_error_end_the_search(tmp_path, monkeypatch):
+    def no_error(trial, folds, params):
+        suggest(trial, params.tune.search)
+        return math.nan
+
+    monkeypatch.setattr("pipelines.tune.error_over_folds", no_error)
+    study = open_study(tmp_path / "nan.journal")
+    with pytest.raises(TuneError, match=r"3 trials in a row .*num_leaves \d+.*narrow tune.search"):
+        search(study, [], params())
+    assert len(study.trials) == 3
+
+
+def test_a_study_with_no_complete_trial_tells_nothing(tmp_path):
+    study = open_study(tmp_path / "empty.journal")
+    with pytest.raises(TuneError, match=r"none of 0 trials is complete"):
+        first_trials(study, 5)
+
+
+def test_a_study_is_known_by_what_decides_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_text(TRAIN, "sales")
+    write_text(WINDOWS, "windows")
+    key = study_key(params(), town())
+    assert study_key(params(trials=5), town()) == key
+    assert study_key(replace(params(), seed=6), town()) != key
+    assert study_key(params(), replace(town(), price_minimum=1)) != key
+    write_text(TRAIN, "other sales")
+    assert study_key(params(), town()) != key
+
+
+def test_sums_are_added_up_in_one_order_whatever_the_environment_says():
+    code = "import os, pipelines; print(os.environ['OPENBLAS_NUM_THREADS'])"
+    env = os.environ | {"OPENBLAS_NUM_THREADS": "8"}
+    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "1"
 
 
 def test_poor_trials_are_pruned_and_still_in_the_table(uninterrupted):

@@ -26,6 +26,7 @@ def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     params = YAML().load(ROOT / "params.yaml")
     params["market"] = "hamlet"
+    del params["gate"]["markets"]  # their declarations aren't here
     YAML().dump(params, tmp_path / "params.yaml")
     write_json("data/markets/hamlet.yaml", HAMLET.to_dict())  # JSON is YAML
     return tmp_path
@@ -55,7 +56,16 @@ CRITICAL: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str, str, str]
     "null price": (put("paid", ""), "price is never missing", "1 of 400 sales", "price = missing"),
     "out of range": (put("sqm", "7"), "area is a number from 20 to 500 sqm", "1 of 400 sales", "area = 7"),
     "price out of range": (
-        put("paid", "1"), "price is a number from 10000 to 5000000 EUR", "1 of 400 sales", "price = 1"),
+        put("paid", "-1"), "price is a number from 0 to 5000000 EUR", "1 of 400 sales", "price = -1"),
+    "price above the most": (
+        put("paid", "5000001"), "price is a number from 0 to 5000000 EUR", "1 of 400 sales", "price = 5000001"),
+    "long text": (
+        put("street", "x" * 201), "street is text of at most 200 printable characters", "1 of 400 sales", "street = x"),
+    "unprintable text": (
+        put("street", "a\u200bb"), "street is text of at most 200 printable characters", "1 of 400 sales",
+        "street = a"),
+    "year for a date": (
+        put("sold", "2020"), "sale_date reads as a date written YYYY-MM-DD", "1 of 400 sales", "sale_date = 2020"),
     "duplicate sale id": (
         put("deed", "D00007", 8), "sale_id belongs to one sale", "2 of 400 sales", "sale_id = D00007"),
     "not allowed": (put("quarter", "west"), "quarter is one of north, south", "1 of 400 sales", "quarter = west"),
@@ -119,6 +129,7 @@ def test_good_sales_go_on_untouched_and_the_same_bytes_every_time(
 
 
 SUSPICIOUS = {
+    "not at arm's length: a price below 10000 EUR": (put("paid", "0"), "D00007", "price = 0"),
     "baths can't exceed rooms": (put("baths", "9"), "D00007", "baths = 9, rooms = "),
     suspicious.REPEATED: (again(), "X", "property_id = P00007"),
     suspicious.OTHER_PRICE: (again(paid="333333"), "X", "price = 333333"),

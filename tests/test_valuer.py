@@ -1,5 +1,6 @@
 """What users rely on in a value: it is the same every time, obeys its directions, and explains itself."""
 
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from models.bundle import read_bundle, write_bundle
 from models.evaluation import evaluation, reference_values, valued_holdout
 from models.hedonic import fit_hedonic
+from models.market import Market
 from models.references import last_sale_indexed, median_per_area
 from models.split import before, plan_split, within
 from models.valuer import AsOfError
@@ -98,6 +100,16 @@ def test_a_date_it_cannot_speak_for_is_refused_with_the_allowed_ones(valuer):
             one(valuer, HOME, day)
 
 
+def test_a_market_of_small_units_is_told_to_the_cent(valuer):
+    raw = town().to_dict() | {"price": {"range": [1, 9000]}}
+    appraisal = one(replace(valuer, market=Market.from_dict(raw)), HOME)
+    whole = one(valuer, HOME)
+    assert appraisal.value != whole.value == round(appraisal.value)
+    assert (appraisal.value, appraisal.low) == (round(appraisal.value, 2), round(appraisal.low, 2))
+    cents = round(100 * appraisal.base) + sum(round(100 * r.amount) for r in appraisal.reasons)
+    assert cents == round(100 * appraisal.value)
+
+
 def test_a_later_date_moves_the_value_by_the_market_alone(valuer):
     then, now = one(valuer, HOME, valuer.memory_end), one(valuer, HOME, date(2020, 6, 1))
     market = {r.name: r.amount for r in now.reasons}["market"]
@@ -159,3 +171,18 @@ def test_the_last_sale_is_carried_by_the_index():
     np.testing.assert_allclose(
         last_sale_indexed(sales, stranger, town(), hedonic), median_per_area(sales, stranger, town())
     )
+
+
+@pytest.mark.parametrize("area", [np.nan, 0.0, -5.0])
+def test_a_home_without_a_living_area_counts_as_one_of_the_usual_size(area):
+    """A value of 0, or of no size at all, would end the evaluation."""
+    sales = town_sales()
+    home = sales.tail(1)
+    recent = sales[sales["sale_date"] > sales["sale_date"].max() - np.timedelta64(365, "D")]
+    unknown = median_per_area(sales, home.assign(area=area), town())
+    np.testing.assert_allclose(unknown, median_per_area(sales, home.assign(area=recent["area"].median()), town()))
+    odd = sales.assign(area=sales["area"].where(sales.index % 7 > 0, area))
+    assert (median_per_area(odd, odd, town()) > 0).all()
+    nowhere = median_per_area(sales.assign(area=area), home.assign(area=area), town())
+    assert np.isfinite(nowhere).all()
+    assert (nowhere > 0).all()
