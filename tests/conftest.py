@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -48,7 +49,8 @@ def empty_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from mlflow import MlflowClient
 
     path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments(max_results=1)
+    with contextlib.chdir(path.parent):  # the artifacts of MLflow's first experiment lie where it is made
+        MlflowClient(f"sqlite:///{path}").search_experiments(max_results=1)
     return path
 
 
@@ -62,3 +64,13 @@ def project(tmp_path: Path, empty_mlflow: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.chdir(tmp_path)
     yield tmp_path
     mlflow.set_tracking_uri("")  # MLflow remembers the last one for the whole process
+
+
+@pytest.fixture
+def line(project: Path) -> str:
+    """The files of a good candidate for the made-up town, and no champion; the candidate's digest."""
+    from tests.line import GOOD, lay_line
+
+    shutil.copy(ROOT / "params.yaml", "params.yaml")
+    shutil.copytree(ROOT / "data/markets", "data/markets")
+    return lay_line(GOOD)
