@@ -24,7 +24,6 @@ from pipelines.tracking import TrackingError, connect
 from tests.line import BETTER, GATE, GOOD, OTHER, WORSE, lay_line
 from tests.promotion import agree, alias, run, versions
 
-ROOT = Path(__file__).parents[1]
 EVALUATION = "data/reports/evaluation.json"
 
 
