@@ -8,10 +8,10 @@ from difflib import get_close_matches
 from itertools import islice
 from typing import Any
 
+from models.field import LONGEST_TEXT, is_sendable
 from models.market import Field, Market, Rule
 from serving.problems import FieldError
 
-LONGEST_TEXT = 200
 #: Looking for near names costs time, and nobody reads more.
 MOST_UNKNOWN = 100
 
@@ -100,7 +100,7 @@ def _fault_of_text(field: Field, value: Any) -> str | None:
         by_spelling = {v.lower(): v for v in field.values}
         near = get_close_matches(value.strip().lower()[:LONGEST_TEXT], by_spelling, 1)
         return f"did you mean {by_spelling[near[0]]!r}?" if near else "send one of the allowed values"
-    if not value.strip() or len(value) > LONGEST_TEXT or not value.isprintable():
+    if not is_sendable(value):
         return f"send a text of 1 to {LONGEST_TEXT} printable characters"
     return None
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from models.field import LONGEST_TEXT
 from models.market import Field
 from serving.champion import Champion
 from serving.edge import MOST_BYTES
-from serving.home import LONGEST_TEXT
 from serving.problems import CONTENT_TYPE
 from serving.valuing import MOST_HOMES
 

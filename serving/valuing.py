@@ -11,9 +11,10 @@ from difflib import get_close_matches
 from hashlib import sha256
 from typing import Any
 
+from models.field import LONGEST_TEXT
 from models.valuer import Appraisal, Valuer
 from serving.champion import Champion
-from serving.home import LONGEST_TEXT, parse_home
+from serving.home import parse_home
 from serving.json_body import read_object
 from serving.problems import FieldError, Problem
 
