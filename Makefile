@@ -1,7 +1,7 @@
 # `make help` explains the targets. Only Python 3.11 to 3.13, git and make are needed.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run env repro scorecard serve ui docs test lint format types bento lock
+.PHONY: help run env repro refresh scorecard serve ui docs experiments drills test lint format types bento lock
 
 VENV ?= .venv
 SERVE_PORT ?= 3000
@@ -50,6 +50,11 @@ repro: env ## The line, from sales to a judged champion; does only what a change
 	@mkdir -p "$(DVC_SITE_CACHE_DIR)" && chmod 700 "$(DVC_SITE_CACHE_DIR)"
 	dvc repro
 
+refresh: env ## New sales into the champion's memory, without training: validated, then versioned beside the model
+	@mkdir -p "$(DVC_SITE_CACHE_DIR)" && chmod 700 "$(DVC_SITE_CACHE_DIR)"
+	dvc repro validate
+	@python -m pipelines.refresh
+
 scorecard: env ## The champion's figures on the hold-out, beside the reference models'
 	@python -m pipelines.scorecard
 
@@ -75,6 +80,12 @@ types: env ## The type checker
 
 docs: env ## The example in docs/api.md, asked anew of the champion
 	@python -m serving.api_doc
+
+experiments: env ## What each part of the model is worth and what else was tried: docs/experiments.md and MLflow
+	@python -m pipelines.experiments
+
+drills: env ## Directions, reasons and waterfalls counted, poisoned sales measured: docs/drills.md
+	@python -m pipelines.drills
 
 bento: env ## The promoted model and its service as one deployable bento
 	@bentoml build

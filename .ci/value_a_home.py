@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 import time
+from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -19,11 +20,24 @@ def main(url: str, pointer: Path) -> None:
     question = ask(url + "/model")["example"]
     answer = ask(url + "/value", question)
     print(json.dumps(answer, indent=2))
-    limits, reasons, model = answer["range"], answer["reasons"], answer["model"]
-    assert 0 < limits["low"] <= answer["value"] <= limits["high"], "the value lies within its range"
-    assert all(math.isfinite(reason["amount"]) for reason in reasons), "each reason is an amount of money"
-    assert model["digest"] == json.loads(pointer.read_text("utf-8"))["digest"], "the promoted model answered"
-    print("A home was valued by the promoted model.")
+    value, pointed = answer["value"], json.loads(pointer.read_text("utf-8"))
+    for narrow, wide in pairwise([{"low": value, "high": value}, *answer["ranges"]]):
+        assert 0 < wide["low"] <= narrow["low"] <= narrow["high"] <= wide["high"], "ranges lie around the value, nested"
+    assert leads_to(value, answer["base"]["amount"], answer["reasons"]), "base and reasons are the value"
+    assert answer["comparables"], "sales like the home are told"
+    for sale in answer["comparables"]:
+        assert leads_to(value, sale["price"], sale["adjustments"]), "price and adjustments are the value"
+    assert answer["model"]["digest"] == pointed["digest"], "the promoted model answered"
+    assert answer["model"]["memory"] == pointed.get("memory", answer["model"]["memory"]), "with the memory it was given"
+    change = ask(url + "/compare", {"from": question | {"as_of": answer["model"]["memory_end"]}, "to": question})
+    assert change["to"]["id"] == answer["id"], "the same valuation is known by the same id"
+    assert leads_to(change["to"]["value"], change["from"]["value"], change["steps"]), "the steps are the difference"
+    print("A home was valued by the promoted model, and its value compared with an earlier day's.")
+
+
+def leads_to(end: float, start: float, steps: Iterable[dict[str, Any]]) -> bool:
+    """To the cent."""
+    return sum(round(100 * amount) for amount in (start, *(step["amount"] for step in steps))) == round(100 * end)
 
 
 def wait_until_ready(url: str) -> None:

@@ -1,33 +1,29 @@
 """A model on disk: a directory of LightGBM text, Parquet and JSON, sealed by a manifest of SHA-256 digests.
 
 Reading checks the digests on the very bytes it then parses: LightGBM aborts, hangs or silently
-changes values on a damaged file.
+changes values on a damaged file. The memory of sales is a sealed directory of its own, so that a newer
+one can take its place without the model being touched.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
-from datetime import date
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import lightgbm as lgb
-import pandas as pd
-
+from models.bundle_parts import MEMORY_FILES, memory_parts, model_parts, read_memory, read_model
 from models.fault import Fault
-from models.features import Features
-from models.files import digest, json_bytes, parquet_bytes, sync, write_bytes
-from models.market import Market
-from models.market_index import MarketIndex
+from models.files import digest, json_bytes, sync, write_bytes
 from models.valuer import Valuer
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
+MEMORY = "memory"
 REPAIR = "run `dvc repro` to make it anew"
-FILES = ("index.parquet", "market.json", "model.txt", "valuer.json")
 
 
 class BundleError(Fault):
@@ -35,24 +31,69 @@ class BundleError(Fault):
 
 
 def write_bundle(directory: str | Path, valuer: Valuer) -> str:
-    """Writes the bundle, replacing what was there, and returns its digest."""
+    """Writes the model and the memory it was trained on, replacing what was there; returns the bundle's digest."""
+    memory = memory_parts(valuer)
+    manifest = _manifest(memory)
+    parts = {f"{MEMORY}/{name}": data for name, data in {**memory, MANIFEST: manifest}.items()}
+    return _write(Path(directory), model_parts(valuer) | parts)
+
+
+def write_memory(directory: str | Path, valuer: Valuer) -> str:
+    """Writes the memory alone, and returns its digest."""
+    return _write(Path(directory), memory_parts(valuer))
+
+
+def bundle_digest(directory: str | Path) -> str:
+    """The SHA-256 of the manifest, which stands for the whole bundle (or memory).
+
+    Raises:
+        BundleError: when a file is missing or differs from the manifest.
+    """
+    return digest(_checked(Path(directory))[MANIFEST])
+
+
+def read_bundle(directory: str | Path, memory: str | Path | None = None) -> tuple[Valuer, str]:
+    """The model and the bundle's digest.
+
+    Args:
+        memory: a newer memory of this model, as `write_memory` left it, to read in place of the bundle's own.
+
+    Raises:
+        BundleError: when a file is missing or differs from the manifest, before any of them is parsed.
+    """
     directory = Path(directory)
-    facts = {
-        "band": list(valuer.band),
-        "categories": {name: list(values) for name, values in valuer.features.categories.items()},
-        "horizon_days": valuer.horizon_days,
-        "level": valuer.level,
-        "memory_end": valuer.memory_end.isoformat(),
-        "support": {name: list(bounds) for name, bounds in valuer.support.items()},
-        "typical": dict(valuer.typical),
-    }
-    parts = {
-        "index.parquet": parquet_bytes(valuer.index.to_frame()),
-        "market.json": json_bytes(valuer.market.to_dict()),
-        "model.txt": valuer.forest.model_to_string(num_iteration=-1).encode(),
-        "valuer.json": json_bytes(facts),
-    }
-    manifest = json_bytes({"format": FORMAT, "files": {name: digest(data) for name, data in parts.items()}})
+    parts = _checked(directory)
+    own = {name.removeprefix(f"{MEMORY}/"): data for name, data in parts.items() if name.startswith(f"{MEMORY}/")}
+    model = {name: data for name, data in parts.items() if name != MANIFEST and not name.startswith(f"{MEMORY}/")}
+    valuer = _parsed(directory, lambda: read_model(model, own))
+    if memory is not None:
+        newer = _checked(Path(memory))
+        if not set(MEMORY_FILES) <= set(newer):
+            raise BundleError(f"{memory} is not a memory of sales; {REPAIR}")
+        valuer = _parsed(Path(memory), lambda: replace(valuer, **read_memory(newer, valuer, model)))
+    return valuer, digest(parts[MANIFEST])
+
+
+def memory_digest(directory: str | Path) -> str:
+    """The digest of the memory that a bundle holds.
+
+    Raises:
+        BundleError: as `bundle_digest` does.
+    """
+    return bundle_digest(Path(directory) / MEMORY)
+
+
+def _parsed(directory: Path, read: Callable[[], Any]) -> Any:
+    try:
+        return read()
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(
+            f"the bundle {directory} is whole, but not as this version writes it: {error!r}; {REPAIR}"
+        ) from error
+
+
+def _write(directory: Path, parts: Mapping[str, bytes]) -> str:
+    manifest = _manifest(parts)
     directory.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=directory.parent, prefix=f".{directory.name}.") as temporary:
         fresh = Path(temporary) / "bundle"
@@ -65,67 +106,41 @@ def write_bundle(directory: str | Path, valuer: Valuer) -> str:
     return digest(manifest)
 
 
-def bundle_digest(directory: str | Path) -> str:
-    """The SHA-256 of the manifest, which stands for the whole bundle.
-
-    Raises:
-        BundleError: when a file is missing or differs from the manifest.
-    """
-    return digest(_checked(Path(directory))[MANIFEST])
-
-
-def read_bundle(directory: str | Path) -> tuple[Valuer, str]:
-    """The model and the bundle's digest.
-
-    Raises:
-        BundleError: when a file is missing or differs from the manifest, before any of them is parsed.
-    """
-    parts = _checked(Path(directory))
-    try:
-        return _parsed(parts), digest(parts[MANIFEST])
-    except (KeyError, TypeError, ValueError) as error:
-        raise BundleError(
-            f"the bundle {directory} is whole, but not as this version writes it: {error!r}; {REPAIR}"
-        ) from error
-
-
-def _parsed(parts: Mapping[str, bytes]) -> Valuer:
-    market = Market.from_dict(json.loads(parts["market.json"]))
-    facts = json.loads(parts["valuer.json"])
-    return Valuer(
-        market=market,
-        features=Features(market.fields, {name: tuple(values) for name, values in facts["categories"].items()}),
-        index=MarketIndex.from_frame(pd.read_parquet(io.BytesIO(parts["index.parquet"]))),
-        forest=lgb.Booster(model_str=parts["model.txt"].decode()),
-        band=(facts["band"][0], facts["band"][1]),
-        level=facts["level"],
-        memory_end=date.fromisoformat(facts["memory_end"]),
-        horizon_days=facts["horizon_days"],
-        support={name: (low, high) for name, (low, high) in facts["support"].items()},
-        typical={f.name: facts["typical"][f.name] for f in market.fields},
-    )
+def _manifest(parts: Mapping[str, bytes]) -> bytes:
+    return json_bytes({"format": FORMAT, "files": {name: digest(data) for name, data in parts.items()}})
 
 
 def _checked(directory: Path) -> dict[str, bytes]:
-    """The bytes of every file, each equal to what the manifest promises."""
+    """The bytes of every file that the manifest names, each equal to what it promises."""
     try:
-        parts = {name: (directory / name).read_bytes() for name in (MANIFEST, *FILES)}
+        raw = (directory / MANIFEST).read_bytes()
     except OSError as error:
         raise BundleError(f"the bundle {directory} can't be read: {error}; {REPAIR}") from error
     try:
-        manifest = json.loads(parts[MANIFEST])
+        manifest = json.loads(raw)
         found_format, promised = manifest["format"], dict(manifest["files"])
     except (ValueError, KeyError, TypeError) as error:
         raise BundleError(f"{directory / MANIFEST} is damaged: {error!r}; {REPAIR}") from error
-    if found_format != FORMAT or sorted(promised) != sorted(FILES):
+    if found_format != FORMAT or not promised or not all(_plain(name) for name in promised):
         raise BundleError(
             f"{directory / MANIFEST} is of format {found_format!r} with {sorted(promised)}; "
-            f"this version reads format {FORMAT} with {sorted(FILES)}; {REPAIR}"
+            f"this version reads format {FORMAT}; {REPAIR}"
         )
-    for name in FILES:
-        if digest(parts[name]) != promised[name]:
+    parts = {MANIFEST: raw}
+    for name, wanted in promised.items():
+        try:
+            parts[name] = (directory / name).read_bytes()
+        except OSError as error:
+            raise BundleError(f"the bundle {directory} can't be read: {error}; {REPAIR}") from error
+        if digest(parts[name]) != wanted:
             raise BundleError(
-                f"{directory / name} has digest {digest(parts[name])}, its manifest promises {promised[name]}: "
+                f"{directory / name} has digest {digest(parts[name])}, its manifest promises {wanted}: "
                 f"it was damaged or altered; {REPAIR}"
             )
     return parts
+
+
+def _plain(name: str) -> bool:
+    """A file of the bundle itself, not one that a manifest could point to elsewhere."""
+    path = Path(name)
+    return not path.is_absolute() and ".." not in path.parts

@@ -1,64 +1,53 @@
-"""A candidate judged on its hold-out: figures, reference models on the same rows, and segments."""
+"""A candidate judged on its hold-out: figures in both regimes, ranges, reference models, segments, backtest."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from models.hedonic import fit_hedonic
+from models.appraisal import RIGHT_WITHIN
 from models.market import Market
-from models.ratio_study import study
-from models.references import last_sale_indexed, median_per_area
-from models.training import training_set
+from models.ratio_study import intervals, study
 from models.valuer import Valuer
 
 TIERS = 5  # groups by predicted value; groups by price paid would show a regressivity that isn't there
 
 
-def valued_holdout(valuer: Valuer, holdout: pd.DataFrame) -> pd.DataFrame:
-    """One row a hold-out sale, valued for its sale date: what is known of the sale, `value`, `low`, `high`."""
-    value = valuer.value(holdout, holdout["sale_date"])
-    low, high = valuer.interval(value)
-    told = holdout[["sale_id", "property_id", "sale_date", "price"]]
-    return told.assign(value=value, low=low, high=high)
+def range_columns(level: float) -> tuple[str, str]:
+    return f"low_{100 * level:.0f}", f"high_{100 * level:.0f}"
 
 
-def reference_values(
-    train: pd.DataFrame, holdout: pd.DataFrame, market: Market, searched: Mapping[str, Any], rounds: int, seed: int
-) -> dict[str, np.ndarray]:
-    """What each reference model says of every hold-out home.
+def valued_holdout(frozen: Valuer, live: Valuer, holdout: pd.DataFrame) -> pd.DataFrame:
+    """One row a hold-out sale, valued for its sale date: what is known of the sale and what would have been told.
 
-    `shuffled_target` is the floor: the same forest, taught prices that belong to other homes.
+    `value` and the ranges are live (the memory has the sales before the month), `value_frozen` is by the model
+    and memory as they were when the training ended; `fsd`, `chance` (of being within `RIGHT_WITHIN`).
     """
-    hedonic = fit_hedonic(train, market)
-    known = training_set(train, market)
-    shuffled = np.random.default_rng(seed).permutation(known.target)
-    floor = replace(known, target=shuffled).fit(searched, rounds, seed)
-    days = holdout["sale_date"]
-    return {
-        "last_sale_indexed": last_sale_indexed(train, holdout, market, hedonic),
-        "median_per_area": median_per_area(train, holdout, market),
-        "hedonic": hedonic.value(holdout, days),
-        "shuffled_target": np.exp(
-            np.asarray(floor.predict(known.features.matrix(holdout), num_threads=1)) + known.index.level(days)
-        ),
-    }
+    view = live.view(holdout, holdout["sale_date"])
+    deviation, chance = live.certainty(view, RIGHT_WITHIN)
+    told = holdout[["sale_id", "property_id", "sale_date", "price"]].assign(
+        value=live.told(view), value_frozen=frozen.value(holdout, holdout["sale_date"])
+    )
+    for level, (low, high) in live.ranges(view).items():
+        names = range_columns(level)
+        told[names[0]], told[names[1]] = low, high
+    return told.assign(fsd=deviation, chance=chance, in_support=live.spread.remoteness(view.matrix) <= 1)
 
 
 def evaluation(
-    valuer: Valuer,
+    live: Valuer,
     holdout: pd.DataFrame,
     valued: pd.DataFrame,
     references: Mapping[str, np.ndarray],
     train: pd.DataFrame,
+    seed: int,
 ) -> dict[str, Any]:
     """All figures of the candidate, ready for JSON; `valued` is row for row with `holdout`."""
     prices, values = valued["price"].to_numpy(), valued["value"].to_numpy()
-    covered = (prices >= valued["low"]) & (prices <= valued["high"])
+    segments = _segments(live.market, holdout, values, train)
     return {
         "holdout": {
             "rows": len(valued),
@@ -66,17 +55,66 @@ def evaluation(
             "last": f"{valued['sale_date'].max():%Y-%m-%d}" if len(valued) else None,
         },
         "figures": study(values, prices),
-        "range": {
-            "level": valuer.level,
-            "coverage": float(covered.mean()) if len(valued) else None,
-            "median_width": float(((valued["high"] - valued["low"]) / values).median()) if len(valued) else None,
-        },
+        "intervals": intervals(values, prices, seed),
+        "frozen": study(valued["value_frozen"].to_numpy(), prices),
+        "range": range_figures(valued, live.level),
+        "ranges": {f"{level:g}": range_figures(valued, level) for level in live.levels},
+        "confidence": confidence_bands(valued),
         "references": {name: study(told, prices) for name, told in references.items()},
         "segments": {
-            name: {str(group): study(values[rows], prices[rows]) for group, rows in groups.items()}
-            for name, groups in _segments(valuer.market, holdout, values, train).items()
+            name: {
+                str(group): study(values[rows], prices[rows])
+                | {"coverage": range_figures(valued.iloc[rows], live.level)["coverage"]}
+                for group, rows in groups.items()
+            }
+            for name, groups in segments.items()
         },
     }
+
+
+def range_figures(valued: pd.DataFrame, level: float) -> dict[str, Any]:
+    """Share of prices inside the range, its median width as a share of the value, and beside it the width of one
+    range for all homes (split conformal prediction on log price) that covers the same share of these sales."""
+    if valued.empty:
+        return {"level": level, "coverage": None, "median_width": None, "global_width": None}
+    low, high = (valued[name] for name in range_columns(level))
+    inside = (valued["price"] >= low) & (valued["price"] <= high)
+    reach = float(np.quantile(np.abs(np.log(valued["price"] / valued["value"])), inside.mean()))
+    return {
+        "level": level,
+        "coverage": float(inside.mean()),
+        "median_width": float(((high - low) / valued["value"]).median()),
+        "global_width": float(np.exp(reach) - np.exp(-reach)),
+    }
+
+
+def confidence_bands(valued: pd.DataFrame) -> dict[str, Any]:
+    """By tenths of the promised chance: how many sales, what was promised, what came of it."""
+    band = (10 * valued["chance"]).clip(upper=9).astype("int64")
+    right = (valued["value"] / valued["price"] - 1).abs() <= RIGHT_WITHIN
+    return {
+        f"{10 * b} to {10 * b + 10} %": {
+            "n": int((band == b).sum()),
+            "promised": float(valued["chance"][band == b].mean()),
+            "kept": float(right[band == b].mean()),
+        }
+        for b in sorted(band.unique())
+    }
+
+
+def backtest_figures(backtest: pd.DataFrame, references: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Any]:
+    """For each fold the figures of the candidate and of every reference model on the fold's sales.
+
+    Args:
+        backtest: `fold`, `value` and `price`, one row a sale, in the order of time.
+        references: by fold, as `reference_values` gives them.
+    """
+    told: dict[str, Any] = {}
+    for fold, rows in backtest.groupby("fold", sort=True):
+        prices = rows["price"].to_numpy()
+        others = {name: study(values, prices) for name, values in references[str(fold)].items()}
+        told[str(fold)] = {"candidate": study(rows["value"].to_numpy(), prices), **others}
+    return told
 
 
 def _segments(

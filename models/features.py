@@ -1,7 +1,8 @@
 """From homes to the forest's matrix: one implementation for training and for serving.
 
-Every field of the declaration is a feature. Numbers and flags go in as they are; a category goes in
-as the position of its value among the values the training sales showed, in sorted order.
+Every field of the declaration is a feature: numbers and flags as they are, a category as the position of
+its value among the values the training sales showed. What past sales say of the home follows, column by
+column, as `models/evidence.py` has it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from models.evidence import Column, evidence_columns
+from models.hedonic import Homes
 from models.market import Field, Market
 
 _DIRECTION = {"up": 1, "down": -1, None: 0}
@@ -22,55 +25,70 @@ _DIRECTION = {"up": 1, "down": -1, None: 0}
 class Features:
     """The columns of the matrix, in order, and the codes of the categories."""
 
-    fields: tuple[Field, ...]
+    market: Market
     categories: Mapping[str, tuple[str, ...]]
 
     @property
+    def evidence(self) -> tuple[Column, ...]:
+        return evidence_columns(self.market)
+
+    @property
     def names(self) -> list[str]:
-        return [f.name for f in self.fields]
+        return [*self.market.field_names, *(f"sales.{c.name}" for c in self.evidence)]  # no field has a dot
+
+    @property
+    def labels(self) -> list[str]:
+        return [*(f.label for f in self.market.fields), *(c.label for c in self.evidence)]
+
+    @property
+    def groups(self) -> list[str]:
+        """What each column's part of a value is told under."""
+        return [*(f.group for f in self.market.fields), *(c.group for c in self.evidence)]
 
     @property
     def directions(self) -> list[int]:
         """1 where more never lowers the value, -1 where more never raises it, 0 elsewhere."""
-        return [_DIRECTION[f.direction] for f in self.fields]
+        return [*(_DIRECTION[f.direction] for f in self.market.fields), *(0 for _ in self.evidence)]
 
     @property
     def categorical(self) -> list[int]:
-        return [i for i, f in enumerate(self.fields) if f.is_category]
+        return [i for i, f in enumerate(self.market.fields) if f.is_category]
 
-    def matrix(self, homes: pd.DataFrame | Mapping[str, Sequence[Any]]) -> np.ndarray:
+    def facts(self, homes: Homes) -> np.ndarray:
         """Float64, shape (homes, fields); NaN for what is missing or a category never seen in training.
 
         Args:
-            homes: columns by field name; a column that is absent is missing for every home.
+            homes: columns by field name.
         """
-        rows = len(next(iter(homes.values()))) if isinstance(homes, Mapping) else len(homes)
-        matrix = np.full((rows, len(self.fields)), np.nan)
-        for i, field in enumerate(self.fields):
-            if field.name in homes:
-                matrix[:, i] = self._column(field, homes[field.name])
-        return matrix
+        return np.column_stack([self._column(field, homes[field.name]) for field in self.market.fields])
 
     def unseen(self, home: Mapping[str, Any]) -> list[Field]:
         """The fields whose category this home is the first to have."""
         return [
             f
-            for f in self.fields
-            if f.is_category and _present(home.get(f.name)) and home[f.name] not in self.categories[f.name]
+            for f in self.market.fields
+            if f.is_category and present(home.get(f.name)) and home[f.name] not in self.categories[f.name]
         ]
 
     def _column(self, field: Field, values: Sequence[Any] | pd.Series) -> np.ndarray:
         if not field.is_category:
             return np.asarray([np.nan if v is None else v for v in values], dtype="float64")
         codes = {value: float(code) for code, value in enumerate(self.categories[field.name])}
-        return np.asarray([codes.get(v, np.nan) if _present(v) else np.nan for v in values])
+        return np.asarray([codes.get(v, np.nan) if present(v) else np.nan for v in values])
 
 
 def fit_features(sales: pd.DataFrame, market: Market) -> Features:
     """The features of a market, with the categories that these sales show."""
     categories = {f.name: tuple(sorted(sales[f.name].dropna().unique())) for f in market.fields if f.is_category}
-    return Features(market.fields, categories)
+    return Features(market, categories)
 
 
-def _present(value: Any) -> bool:
-    return value is not None and value == value  # NaN is the one value that differs from itself
+def present(value: Any) -> bool:
+    """Whether a fact is given; NaN is the one value that differs from itself."""
+    return value is not None and value == value
+
+
+def homes_frame(homes: Homes, market: Market) -> dict[str, Any]:
+    """Every field as a column; one that is absent is missing for every home."""
+    count = len(homes) if isinstance(homes, pd.DataFrame) else len(next(iter(homes.values())))
+    return {f.name: homes[f.name] if f.name in homes else [None] * count for f in market.fields}

@@ -28,13 +28,20 @@ DIRECTIONS = ("up", "down")
 CATEGORY_ROLES = ("neighbourhood", "property_type")
 NUMBER_ROLES = ("living_area", "latitude", "longitude")
 ROLES = (*CATEGORY_ROLES, *NUMBER_ROLES)
+_GROUP_OF_ROLE = {
+    "living_area": "size",
+    "property_type": "type",
+    **dict.fromkeys(("neighbourhood", "latitude", "longitude"), "location"),
+}
 #: The columns that make a row a sale, in the order of every table of sales.
 SALE_ROLES = ("sale_id", "property_id", "sale_date", "price")
 #: Names that tables of sales, requests and answers use themselves.
 RESERVED = (*SALE_ROLES, "reason", "as_of", "market", "rounding")
 #: Characters of a category's text; a caller could not send a longer one.
 LONGEST_TEXT = 200
-FIELD_KEYS = ("name", "column", "type", "label"), ("unit", "range", "values", "missing", "direction", "role")
+FIELD_KEYS = ("name", "column", "type", "label"), ("unit", "range", "values", "missing", "direction", "role", "group")
+#: What a field's part of a value is told under, where reasons are told in a few words.
+GROUPS = ("location", "size", "quality", "age", "lot", "type", "facts")
 RULE_KEYS = ("name", "smaller", "larger", "says"), ("times",)
 
 
@@ -53,6 +60,12 @@ class Field:
     missing: bool = False
     direction: str | None = None
     role: str | None = None
+    told_under: str | None = None
+
+    @property
+    def group(self) -> str:
+        """One of `GROUPS`: as declared, else what the role says, else the facts that have no group of their own."""
+        return self.told_under or _GROUP_OF_ROLE.get(self.role or "", "facts")
 
     @property
     def is_category(self) -> bool:
@@ -144,6 +157,7 @@ def _field(raw: Any, where: Where) -> Field:
         missing=yes_or_no(item.get("missing", False), (*where, "missing")),
         direction=choice(item["direction"], (*where, "direction"), DIRECTIONS) if "direction" in item else None,
         role=_role(item["role"], (*where, "role"), kind) if "role" in item else None,
+        told_under=choice(item["group"], (*where, "group"), GROUPS) if "group" in item else None,
     )
 
 
@@ -192,6 +206,8 @@ def field_to_dict(field: Field) -> dict[str, Any]:
         raw["range"] = [field.minimum, field.maximum]
     if field.values:
         raw["values"] = list(field.values)
+    if field.told_under:
+        raw["group"] = field.told_under
     return raw | {k: v for k in ("unit", "missing", "direction", "role") if (v := getattr(field, k))}
 
 

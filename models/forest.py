@@ -1,8 +1,17 @@
-"""The boosted forest: log price less the market index, from the features; the same bytes at every run."""
+"""The boosted forests: what the hedonic regression and the market index leave of log price.
+
+A bag of forests, each taught by its own share of the homes, is averaged: one forest's values move by
+more than a percent with nothing but the seed. Which homes teach a forest is decided by their ids, so a
+sale more or less changes nothing else. The same sales give the same bytes at every run.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import blake2b
 from typing import Any
 
 import lightgbm as lgb
@@ -13,56 +22,98 @@ from models.features import Features
 #: One thread, fixed row order and LightGBM's own switch: what it needs to give the same trees twice.
 FIXED = {
     "objective": "huber",  # on log price: a mislabelled sale pulls with bounded force
-    "alpha": 0.15,  # 15 % is where the pull stops growing
-    "metric": "none",  # `spread_about_median` watches instead
-    "bagging_freq": 1,
+    "metric": "none",
     "num_threads": 1,
     "deterministic": True,
     "force_row_wise": True,
     "feature_pre_filter": False,
+    "max_bin": 63,  # coarse bins keep the thresholds of splits in their places as sales come in
     "monotone_constraints_method": "basic",
     "verbosity": -1,
 }
+SHARE = 0.8  # of the homes teach each forest of a bag
+FIRST_TREES = 16  # of a forest
+AT_ONCE = 2  # forests fitted side by side; each is the same alone
 
 
-def fit_forest(
-    matrix: np.ndarray, target: np.ndarray, features: Features, searched: Mapping[str, Any], rounds: int, seed: int
-) -> lgb.Booster:
-    """A forest of `rounds` trees that obeys the declared directions.
+@dataclass(frozen=True)
+class Bag:
+    """Forests whose mean is the model.
+
+    A forest that serves is never asked for less than all its trees: LightGBM keeps the number asked for in the
+    forest itself, where another thread's answer would meet it.
+    """
+
+    forests: tuple[lgb.Booster, ...]
+
+    @cached_property
+    def first_trees(self) -> tuple[lgb.Booster, ...]:
+        """The beginnings of the forests, which settle the broad differences."""
+        return tuple(lgb.Booster(model_str=f.model_to_string(num_iteration=FIRST_TREES)) for f in self.forests)
+
+    @property
+    def trees(self) -> int:
+        return sum(forest.num_trees() for forest in self.forests)
+
+    def predict(self, matrix: np.ndarray) -> np.ndarray:
+        """Log price, shape (n,)."""
+        told = [np.asarray(f.predict(matrix, num_threads=1)) for f in self.forests]
+        return np.asarray(sum(told)) / len(told)
+
+    def contributions(self, matrix: np.ndarray) -> np.ndarray:
+        """TreeSHAP (Lundberg et al. 2020), shape (n, features + 1): the last column is the mean forest's base."""
+        told = [np.asarray(f.predict(matrix, pred_contrib=True, num_threads=1)) for f in self.forests]
+        return np.asarray(sum(told)) / len(told)
+
+
+def fit_bag(
+    matrix: np.ndarray,
+    target: np.ndarray,
+    weight: np.ndarray,
+    property_id: Sequence[str],
+    features: Features,
+    searched: Mapping[str, Any],
+    rounds: int,
+    bags: int,
+    seed: int,
+) -> Bag:
+    """`bags` forests of `rounds` trees that obey the declared directions.
 
     Args:
-        matrix: shape (n, fields), as `Features.matrix` gives it.
-        target: shape (n,), log price less the index.
+        matrix: shape (n, features).
+        target: shape (n,), in log price.
+        weight: what each sale counts, shape (n,).
+        property_id: the home of each row; all sales of a home teach the same forests.
         searched: the LightGBM parameters that the search chose.
     """
     parameters = _parameters(searched, features, seed)
-    return lgb.train(parameters, _dataset(matrix, target, features, parameters), rounds)
+    every = _dataset(matrix, target, weight, features, parameters).construct()  # one set of bins for all
+
+    def fit(number: int) -> lgb.Booster:
+        rows = np.flatnonzero(taught_by(property_id, number, seed)) if bags > 1 else np.arange(len(target))
+        return lgb.train(parameters | {"seed": seed + number}, every.subset(rows.tolist()), rounds)
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return Bag(tuple(pool.map(fit, range(bags))))
 
 
-def fit_and_watch(
-    train: tuple[np.ndarray, np.ndarray],
-    validation: tuple[np.ndarray, np.ndarray],
-    features: Features,
-    searched: Mapping[str, Any],
-    max_rounds: int,
-    patience: int,
-    seed: int,
-) -> tuple[int, float]:
-    """The round with the least validation error, and that error (see `spread_about_median`).
+def taught_by(property_id: Sequence[str], number: int, seed: int) -> np.ndarray:
+    """Whether each home teaches the forest of that number; shape (n,), bool."""
+    key = f"{seed}:{number}".encode()  # a checksum would do for one forest, but draw nearly the same homes for the next
+    draws = b"".join(blake2b(str(home).encode(), digest_size=4, key=key).digest() for home in property_id)
+    return np.frombuffer(draws, dtype="<u4") < SHARE * 2**32
 
-    Boosting stops when `patience` rounds bring nothing better. Matrices and targets as in `fit_forest`.
-    """
-    parameters = _parameters(searched, features, seed)
-    fitting = _dataset(*train, features, parameters)
-    booster = lgb.train(
-        parameters,
-        fitting,
-        max_rounds,
-        valid_sets=[lgb.Dataset(*validation, reference=fitting, params=parameters)],
-        feval=lambda predicted, data: ("spread", spread_about_median(predicted - data.get_label()), False),
-        callbacks=[lgb.early_stopping(patience, verbose=False)],
-    )
-    return booster.best_iteration, float(booster.best_score["valid_0"]["spread"])
+
+def predictions_by_rounds(bag: Bag, matrix: np.ndarray, step: int) -> dict[int, np.ndarray]:
+    """What the bag would predict with fewer trees: for every `step` of boosting rounds, log price, shape (n,)."""
+    told, sums = {}, np.zeros(len(matrix))
+    trees = bag.forests[0].num_trees()
+    for start in range(0, trees, step):
+        sums = sums + sum(
+            np.asarray(f.predict(matrix, start_iteration=start, num_iteration=step, num_threads=1)) for f in bag.forests
+        )
+        told[min(start + step, trees)] = sums / len(bag.forests)
+    return told
 
 
 def spread_about_median(residuals: np.ndarray) -> float:
@@ -78,7 +129,15 @@ def _parameters(searched: Mapping[str, Any], features: Features, seed: int) -> d
     return {**searched, **FIXED, "seed": seed, "monotone_constraints": features.directions}
 
 
-def _dataset(matrix: np.ndarray, target: np.ndarray, features: Features, parameters: dict[str, Any]) -> lgb.Dataset:
+def _dataset(
+    matrix: np.ndarray, target: np.ndarray, weight: np.ndarray, features: Features, parameters: dict[str, Any]
+) -> lgb.Dataset:
     return lgb.Dataset(
-        matrix, target, feature_name=features.names, categorical_feature=features.categorical, params=parameters
+        matrix,
+        target,
+        weight=weight,
+        feature_name=features.names,
+        categorical_feature=features.categorical,
+        params=parameters,
+        free_raw_data=False,
     )

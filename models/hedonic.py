@@ -1,12 +1,14 @@
 """Hedonic regression: log price as a sum of what each fact is worth, and of the month of sale.
 
-It gives the market index its levels, and is itself a reference model that a candidate must beat.
+It gives the market index its levels and every valuation its first approximation, and is itself a
+reference model that a candidate must beat. It keeps the declared directions, whatever the sales say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,100 +21,180 @@ RIDGE = 1.0  # in sales: what holds a rare category back
 SMOOTHNESS = 10.0  # on second differences of the monthly levels; fills months without a sale
 RARE = 20  # a category with fewer sales has no term of its own
 OUTLIER = 1.5  # Huber's bound, in robust standard deviations
+FADING = 3.0  # years before the last sale in which a sale's weight falls to 1/e: what a fact is worth changes
 ROUNDS = 4  # of reweighting; the weights have settled by then
+FARTHEST = 5.0  # standard scores beyond which a number counts as no farther; twice that where it has a direction
+KNOTS = (0.1, 0.5, 0.9, 0.99)  # quantiles at which the line of a number with a direction may break
+_SIGN = {"up": 1.0, "down": -1.0, None: 0.0}
+
+Homes = pd.DataFrame | Mapping[str, Sequence[Any]]
 
 
 @dataclass(frozen=True)
-class Hedonic:
-    """`log price = terms(home) . worth + index(day)`, the terms centred on the training sales."""
+class Term:
+    """How one field enters.
 
-    terms: tuple[_Term, ...]
-    centre: np.ndarray
-    worth: np.ndarray
-    index: MarketIndex
-
-    def value(self, homes: pd.DataFrame, days: pd.Series) -> np.ndarray:
-        """Prices in the market's currency, shape (n,)."""
-        return np.exp((_design(self.terms, homes) - self.centre) @ self.worth + self.index.level(days))
-
-
-@dataclass(frozen=True)
-class _Term:
-    """How one field enters: a category by indicators, a flag as 0 or 1, a number by its (log) standard score
-    and the score's square."""
+    A category by indicators, a flag as 0 or 1. A number by its (log) standard score: without a direction
+    with the score's square; with one as a broken line over `knots`, whose every piece must rise (or fall).
+    """
 
     field: Field
     categories: tuple[str, ...] = ()
     log: bool = False
     mean: float = 0.0
     spread: float = 1.0
+    knots: tuple[float, ...] = ()
 
-    def columns(self, values: pd.Series) -> np.ndarray:
+    @property
+    def width(self) -> int:
         if self.field.is_category:
-            return (values.to_numpy()[:, None] == np.array(self.categories, dtype=object)[None, :]).astype("float64")
-        number = values.to_numpy("float64")
-        if self.field.type == "flag":
-            return np.nan_to_num(number)[:, None]
+            return len(self.categories)
+        return 1 if self.field.type == "flag" else len(self.knots) + 1 if self.field.direction else 2
+
+    def score(self, values: Sequence[Any] | pd.Series) -> np.ndarray:
+        """The standard score of a number, shape (n,); 0 where it is missing: such a home is a typical one."""
+        number = _numbers(values)
         number = np.log1p(np.maximum(number, 0)) if self.log else number
-        score = np.clip(np.nan_to_num((number - self.mean) / self.spread), -5, 5)  # a missing value is a typical one
-        return np.column_stack([score, score**2])
+        return np.nan_to_num((number - self.mean) / self.spread)
+
+    def columns(self, values: Sequence[Any] | pd.Series) -> np.ndarray:
+        """Shape (n, width)."""
+        if self.field.is_category:
+            known = np.asarray(values, dtype=object)[:, None]
+            return np.asarray(known == np.array(self.categories, dtype=object)[None, :], dtype="float64")
+        if self.field.type == "flag":
+            return np.nan_to_num(_numbers(values))[:, None]
+        score = self.score(values)
+        if not self.field.direction:
+            score = np.clip(score, -FARTHEST, FARTHEST)
+            return np.column_stack([score, score**2])
+        score = np.clip(score, -2 * FARTHEST, 2 * FARTHEST)
+        edges = (-np.inf, *self.knots, np.inf)
+        pieces = [
+            np.clip(score, low, high) - (low if np.isfinite(low) else high if np.isfinite(high) else 0.0)
+            for low, high in pairwise(edges)
+        ]
+        return np.column_stack(pieces)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """All fields' terms; `centre` is their mean over the sales they were fitted on."""
+
+    terms: tuple[Term, ...]
+    centre: np.ndarray
+
+    @property
+    def signs(self) -> np.ndarray:
+        """1 where a column's worth may not be negative, -1 where it may not be positive, else 0."""
+        return np.concatenate([np.full(t.width, _SIGN[t.field.direction]) for t in self.terms])
+
+    def design(self, homes: Homes) -> np.ndarray:
+        """Centred, shape (n, columns)."""
+        raw = np.hstack([term.columns(homes[term.field.name]) for term in self.terms])
+        return np.ascontiguousarray(raw - self.centre)
+
+    def by_field(self, design: np.ndarray, worth: np.ndarray) -> np.ndarray:
+        """What each field adds to log price, shape (n, fields); a row's bits don't hang on the other rows."""
+        starts = np.cumsum([0, *(t.width for t in self.terms)])
+        parts = design * worth
+        return np.column_stack(
+            [parts[:, a:b].sum(axis=1) for a, b in pairwise(starts)],
+        )
+
+
+@dataclass(frozen=True)
+class Hedonic:
+    """`log price = design(home) . worth + index(day)`."""
+
+    terms: Terms
+    worth: np.ndarray
+    index: MarketIndex
+
+    def standing(self, design: np.ndarray) -> np.ndarray:
+        """Log price against a home in the middle of the terms' sales, on the same day; shape (n,)."""
+        return self.terms.by_field(design, self.worth).sum(axis=1)
+
+    def value(self, homes: pd.DataFrame, days: pd.Series) -> np.ndarray:
+        """Prices in the market's currency, shape (n,)."""
+        return np.exp(self.standing(self.terms.design(homes)) + self.index.level(days))
+
+
+def fit_terms(sales: pd.DataFrame, market: Market) -> Terms:
+    terms = tuple(_term(field, sales[field.name]) for field in market.fields)
+    raw = np.hstack([term.columns(sales[term.field.name]) for term in terms])
+    return Terms(terms, raw.mean(axis=0))
 
 
 def fit_hedonic(sales: pd.DataFrame, market: Market) -> Hedonic:
+    """The regression of these sales, at least one, in the order of `canonical_sales`."""
+    terms = fit_terms(sales, market)
+    log_price = np.log(sales["price"].to_numpy("float64"))
+    first = sales["sale_date"].min().to_period("M")
+    return fit_worth(terms, terms.design(sales), month_numbers(sales["sale_date"], first), log_price, first)
+
+
+def fit_worth(
+    terms: Terms, design: np.ndarray, month: np.ndarray, log_price: np.ndarray, first_month: pd.Period
+) -> Hedonic:
     """Robust ridge regression with one smoothed level a month.
 
     Huber weights keep sales that are not of the market from moving the index; a Whittaker penalty
-    (Eilers 2003, doi:10.1021/ac034173t) smooths the levels and bridges months without a sale.
+    (Eilers 2003, doi:10.1021/ac034173t) smooths the levels and bridges months without a sale. A worth
+    that goes against its field's direction is set to nothing, and the rest is fitted again. Older sales
+    count less: a neighbourhood rises against the others, and a regression of all years would miss it.
 
     Args:
-        sales: canonical sales, at least one.
+        design: shape (n, columns), as `Terms.design` gives it.
+        month: whole months since `first_month`, shape (n,), ascending.
+        log_price: shape (n,).
     """
-    terms = tuple(_term(field, sales[field.name]) for field in market.fields)
-    design = _design(terms, sales)
-    centre = design.mean(axis=0)
-    design = design - centre
-    first = sales["sale_date"].min().to_period("M")
-    month = month_numbers(sales["sale_date"], first)
-    months = int(month.max()) + 1
-    log_price = np.log(sales["price"].to_numpy("float64"))
-    weights = np.ones(len(sales))
+    signs, months = terms.signs, int(month[-1]) + 1
+    starts = np.flatnonzero(np.diff(month, prepend=-1))
+    fading = np.exp((month - month[-1]) / (12 * FADING))
+    weights = fading
     worth, levels = np.zeros(design.shape[1]), np.zeros(months)
     for _ in range(ROUNDS):
-        worth, levels = _solve(design, month, months, log_price, weights)
+        system, right = _normal_equations(design, month, months, starts, log_price, weights)
+        worth, levels = _solve(system, right, signs)
         residual = np.abs(log_price - design @ worth - levels[month])
         spread = max(1.4826 * float(np.median(residual)), 1e-9)
-        weights = np.minimum(1.0, OUTLIER * spread / np.maximum(residual, 1e-12))
-    return Hedonic(terms, centre, worth, MarketIndex(first, levels))
+        weights = fading * np.minimum(1.0, OUTLIER * spread / np.maximum(residual, 1e-12))
+    return Hedonic(terms, worth, MarketIndex(first_month, levels))
 
 
-def _term(field: Field, values: pd.Series) -> _Term:
+def _term(field: Field, values: pd.Series) -> Term:
     if field.is_category:
         counts = values.value_counts()
-        return _Term(field, categories=tuple(sorted(counts.index[counts >= RARE])))
+        return Term(field, categories=field.values or tuple(sorted(counts.index[counts >= RARE])))
     if field.type == "flag":
-        return _Term(field)
+        return Term(field)
     number = values.dropna().to_numpy("float64")
     if not len(number):
-        return _Term(field)
+        return Term(field)
     log = (
         bool(number.min() >= 0 and np.quantile(number, 0.99) > 4 * np.median(number) > 0) or field.role == "living_area"
     )
     number = np.log1p(np.maximum(number, 0)) if log else number
-    return _Term(field, log=log, mean=float(number.mean()), spread=float(number.std()) or 1.0)
+    mean, spread = float(number.mean()), float(number.std()) or 1.0
+    knots = np.unique((np.quantile(number, KNOTS) - mean) / spread) if field.direction else ()
+    return Term(field, log=log, mean=mean, spread=spread, knots=tuple(float(k) for k in knots))
 
 
-def _design(terms: tuple[_Term, ...], homes: pd.DataFrame | Mapping[str, Any]) -> np.ndarray:
-    return np.hstack([term.columns(pd.Series(homes[term.field.name])) for term in terms])
+def _numbers(values: Sequence[Any] | pd.Series) -> np.ndarray:
+    if isinstance(values, pd.Series):
+        return values.to_numpy("float64")
+    return np.asarray([np.nan if v is None else v for v in values], dtype="float64")
 
 
-def _solve(
-    design: np.ndarray, month: np.ndarray, months: int, target: np.ndarray, weights: np.ndarray
+def _normal_equations(
+    design: np.ndarray, month: np.ndarray, months: int, starts: np.ndarray, target: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Penalised weighted least squares over the terms and the monthly levels together."""
     width = design.shape[1]
     weighted = design * weights[:, None]
     by_month = np.zeros((months, width))
-    np.add.at(by_month, month, weighted)
+    by_month[month[starts]] = np.add.reduceat(weighted, starts, axis=0)
     curvature = np.diff(np.eye(months), 2, axis=0)
     system = np.zeros((width + months, width + months))
     system[:width, :width] = weighted.T @ design + RIDGE * np.eye(width)
@@ -120,5 +202,17 @@ def _solve(
     system[:width, width:] = by_month.T
     system[width:, width:] = np.diag(np.bincount(month, weights, months)) + SMOOTHNESS * curvature.T @ curvature
     right = np.concatenate([weighted.T @ target, np.bincount(month, weights * target, months)])
-    solution = np.linalg.solve(system, right)
-    return solution[:width], solution[width:]
+    return system, right
+
+
+def _solve(system: np.ndarray, right: np.ndarray, signs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Worth and levels; what would go against its sign is left out, one round after the other."""
+    width = len(signs)
+    free = np.ones(len(right), dtype=bool)
+    while True:
+        solution = np.zeros(len(right))
+        solution[free] = np.linalg.solve(system[np.ix_(free, free)], right[free])
+        wrong = solution[:width] * signs < 0
+        if not wrong.any():
+            return solution[:width], solution[width:]
+        free[:width] &= ~wrong

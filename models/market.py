@@ -83,6 +83,11 @@ class Market:
         """The field that plays `role`, or None where this market has none."""
         return next((f for f in self.fields if f.role == role), None)
 
+    @property
+    def says_where(self) -> bool:
+        """Whether homes have a place: coordinates, or at least a neighbourhood."""
+        return any(self.role(role) is not None for role in ("latitude", "neighbourhood"))
+
     def to_dict(self) -> dict[str, Any]:
         """The declaration as `from_dict` reads it, without what is only a default."""
         source = {k: v for k, v in asdict(self.source).items() if v is not None and k != "kind"}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -28,7 +29,7 @@ class MarketIndex:
     def first_day(self) -> date:
         return self.first_month.start_time.date()
 
-    @property
+    @cached_property
     def monthly_trend(self) -> float:
         """Change of log price a month: least squares over the last `TREND_MONTHS` months."""
         recent = self.levels[-TREND_MONTHS:]
@@ -43,11 +44,15 @@ class MarketIndex:
         Linear between the middles of months; flat before the first; past the last, the trend goes on.
         """
         at = np.asarray(days, dtype="datetime64[D]").astype("int64").astype("float64")
-        starts = pd.period_range(self.first_month, periods=len(self.levels) + 1, freq="M").to_timestamp()
-        edges = starts.to_numpy().astype("datetime64[D]").astype("int64")
-        middles = (edges[:-1] + edges[1:]) / 2
-        days_past = np.maximum(at - middles[-1], 0.0)
-        return np.interp(at, middles, self.levels) + self.monthly_trend * 12 / 365.25 * days_past
+        days_past = np.maximum(at - self._middles[-1], 0.0)
+        return np.interp(at, self._middles, self.levels) + self.monthly_trend * 12 / 365.25 * days_past
+
+    @cached_property
+    def _middles(self) -> np.ndarray:
+        """Days since 1970 of the middles of the months."""
+        first = np.datetime64(self.first_month.start_time.date(), "M")
+        edges = (first + np.arange(len(self.levels) + 1)).astype("datetime64[D]").astype("int64")
+        return (edges[:-1] + edges[1:]) / 2
 
     def to_frame(self) -> pd.DataFrame:
         """Columns `month` (text, 2015-12) and `level`."""

@@ -1,48 +1,105 @@
 """Reasons in money that add up to the value to the cent.
 
-In log price the forest's contributions are exactly additive (TreeSHAP, Lundberg et al. 2020). The
-logarithmic mean carries them into money without a remainder: with V = B exp(sum c), the amount of
-c is L(V, B) c, where L(V, B) = (V - B) / ln(V / B) (the additive LMDI decomposition, Ang 2005,
-doi:10.1016/j.enpol.2003.10.010). Every reason keeps the sign and the share it has in log price.
+In log price the parts of a value are exactly additive: the index, each field's share of the hedonic
+regression, the forests' contributions (TreeSHAP, Lundberg et al. 2020), the drift. The logarithmic mean
+carries them into money without a remainder: with V = B exp(sum c), the amount of c is L(V, B) c, where
+L(V, B) = (V - B) / ln(V / B) (the additive LMDI decomposition, Ang 2005, doi:10.1016/j.enpol.2003.10.010).
+Every part keeps the sign and the share it has in log price.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+#: What parts are told under, in words that people use.
+GROUP_LABELS = {
+    "location": "Location",
+    "size": "Size",
+    "quality": "Quality",
+    "age": "Age and condition",
+    "lot": "Lot",
+    "type": "Kind of home",
+    "facts": "Other facts",
+    "comparables": "Sales near by",
+    "history": "The home's own last sale",
+    "market": "Market",
+    "model": "Another model",
+    "unexplained": "What the sale fetched beyond what the model explains",
+    "rounding": "Rounding",
+}
 
 
 @dataclass(frozen=True)
-class Reason:
-    """One line between the base and the value; `amount` in the market's currency, whole cents."""
+class Part:
+    """One additive part of a value in log price."""
+
+    name: str
+    label: str
+    group: str
+    amount: float
+
+
+@dataclass(frozen=True)
+class Line:
+    """An amount in the market's currency, whole cents."""
 
     name: str
     label: str
     amount: float
 
 
-def reasons_in_money(
-    value: float, log_base: float, contributions: Sequence[tuple[str, str, float]]
-) -> tuple[float, tuple[Reason, ...]]:
+@dataclass(frozen=True)
+class Reason:
+    """A group of lines that belong together; `amount` is their sum."""
+
+    name: str
+    label: str
+    amount: float
+    lines: tuple[Line, ...]
+
+
+def log_mean(a: float, b: float) -> float:
+    """(a - b) / ln(a / b), and a where both are equal."""
+    return (a - b) / math.log(a / b) if abs(a / b - 1) > 1e-9 else a
+
+
+def cents_of_parts(
+    start: float, end: float, parts: Sequence[float], told: tuple[float, float]
+) -> tuple[list[int], int]:
+    """Each part's cents on the way from `start` to `end`, and what rounding leaves over.
+
+    Args:
+        start, end: unrounded money; `end` is `start` times exp of the sum of `parts`.
+        told: start and end as told, in whole cents' money.
+    """
+    mean = log_mean(end, start)
+    cents = [round(100 * mean * part) for part in parts]
+    return cents, round(100 * told[1]) - round(100 * told[0]) - sum(cents)
+
+
+def reasons_in_money(value: float, log_base: float, parts: Sequence[Part]) -> tuple[float, tuple[Reason, ...]]:
     """The base in money and the reasons, largest first, so that base + sum of amounts is `value` to the cent.
 
-    The last line, `rounding`, takes what the rounding of the value and of each line to cents left over.
+    The last reason, `rounding`, takes what the rounding of the value and of each line to cents left over.
 
     Args:
         value: the value as told, already rounded.
-        contributions: name, label and log-price contribution of each part; with `log_base` they
-            sum to the log of the unrounded value.
+        parts: with `log_base` they sum to the log of the unrounded value.
     """
-    total = math.fsum(c for _, _, c in contributions)
     base = math.exp(log_base)
-    unrounded = math.exp(log_base + total)
-    mean = (unrounded - base) / total if abs(total) > 1e-9 else base
-    cents = sorted(
-        ((name, label, round(100 * mean * c)) for name, label, c in contributions),
-        key=lambda part: (-abs(part[2]), part[0]),
-    )
-    base_cents = round(100 * base)
-    rest = round(100 * value) - base_cents - sum(amount for _, _, amount in cents)
-    lines = (*cents, ("rounding", "Rounding", rest))
-    return base_cents / 100, tuple(Reason(name, label, amount / 100) for name, label, amount in lines)
+    unrounded = math.exp(log_base + math.fsum(part.amount for part in parts))
+    told_base = round(100 * base) / 100
+    cents, rest = cents_of_parts(base, unrounded, [part.amount for part in parts], (told_base, value))
+    groups: dict[str, list[Line]] = {}
+    for part, amount in zip(parts, cents, strict=True):
+        groups.setdefault(part.group, []).append(Line(part.name, part.label, amount / 100))
+    reasons = [_reason(name, lines) for name, lines in groups.items()]
+    reasons.sort(key=lambda reason: (-abs(reason.amount), reason.name))
+    return told_base, (*reasons, _reason("rounding", [Line("rounding", "Rounding", rest / 100)]))
+
+
+def _reason(name: str, lines: Iterable[Line]) -> Reason:
+    ordered = tuple(sorted(lines, key=lambda line: (-abs(line.amount), line.name)))
+    return Reason(name, GROUP_LABELS[name], sum(round(100 * line.amount) for line in ordered) / 100, ordered)

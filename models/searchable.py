@@ -5,6 +5,7 @@ declared directions is fixed in `models/forest.py`.
 """
 
 SEARCHABLE = {
+    "alpha": False,  # Huber's bound, in log price
     "learning_rate": False,
     "num_leaves": True,
     "max_depth": True,

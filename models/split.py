@@ -54,7 +54,8 @@ class Split:
 def plan_split(dates: pd.Series, holdout_months: int, fold_count: int, fold_months: int) -> Split:
     """Windows counted back from the last month that has a sale.
 
-    A window is shortened to a fifth of a short history.
+    A window is shortened to a fifth of a short history, and of the folds only as many are left as leave the first
+    one a window of months to train on.
 
     Raises:
         Fault: when fewer months stay for the first fold's training than a window has.
@@ -67,11 +68,12 @@ def plan_split(dates: pd.Series, holdout_months: int, fold_count: int, fold_mont
     longest = max(1, int(history * LARGEST_WINDOW))
     holdout_months, fold_months = min(holdout_months, longest), min(fold_months, longest)
     start = end - holdout_months
+    fold_count = min(fold_count, max(1, (history - holdout_months - fold_months) // fold_months))
     starts = [start - fold_months * (fold_count - i) for i in range(fold_count)]
     if (starts[0] - first).n < fold_months:
         raise Fault(
             f"a history of {history} months ({first} to {end - 1}) is too short for a hold-out of {holdout_months} "
-            f"months and {fold_count} folds of {fold_months}; lower split.fold_count or bring earlier sales"
+            f"months and {fold_count} folds of {fold_months}; bring earlier sales"
         )
     folds = tuple(Window(s.to_timestamp(), (s + fold_months).to_timestamp()) for s in starts)
     return Split(Window(start.to_timestamp(), end.to_timestamp()), folds)

@@ -1,112 +1,143 @@
-"""From sales to a model: what tuning and training do alike, fold by fold and at the end."""
+"""From sales to a model: what tuning, training and the backtest do alike, fold by fold and at the end."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import lightgbm as lgb
 import numpy as np
 import pandas as pd
 
-from models.conformal import residual_band
+from models.evidence import Evidence, evidence_columns
 from models.fault import Fault
 from models.features import Features, fit_features
-from models.forest import fit_and_watch, fit_forest
-from models.hedonic import fit_hedonic
-from models.market import Market
-from models.market_index import MarketIndex
-from models.split import Window, before, within
-from models.support import numeric_support, typical_home
-from models.valuer import Valuer
+from models.forest import Bag, fit_bag, predictions_by_rounds
+from models.memory import Progress, SaleMemory
+from models.split import Window
+from models.start import starting_point
+
+#: Years in which a sale's weight in the forests falls to 1/e.
+FADING = 6.0
+#: The share of its weight with which a sale is taught a second time, as it looked from the start of its year: a
+#: forest that has only met fresh evidence believes stale evidence too much.
+STALE_SHARE = 0.3
 
 
 @dataclass(frozen=True)
-class TrainingSet:
-    """Sales as the forest learns them; the index and the categories come from these sales alone."""
+class Learnt:
+    """Sales as the forests see them: each with what was known before its month, and nothing later.
 
-    features: Features
-    index: MarketIndex
-    matrix: np.ndarray
-    target: np.ndarray
+    Attributes:
+        sales: those late enough to be valued, in their order.
+        evidence: known before the month, shape (n, evidence columns).
+        stale: known before the year, NaN where nothing could be valued then; shape (n, evidence columns).
+        level: log price of the typical home, foreseen before the month, shape (n,).
+        start: level and hedonic share, shape (n,).
+    """
 
-    def fit(self, searched: Mapping[str, Any], rounds: int, seed: int) -> lgb.Booster:
-        return fit_forest(self.matrix, self.target, self.features, searched, rounds, seed)
+    memory: SaleMemory
+    sales: pd.DataFrame
+    evidence: np.ndarray
+    stale: np.ndarray
+    level: np.ndarray
+    start: np.ndarray
+
+    @property
+    def target(self) -> np.ndarray:
+        """What the forests are to learn, in log price."""
+        return np.log(self.sales["price"].to_numpy("float64")) - self.start
+
+    def matrix(self, features: Features) -> np.ndarray:
+        return np.hstack([features.facts(self.sales), self.evidence])
+
+    def rows(self, first: pd.Timestamp | None, end: pd.Timestamp) -> Learnt:
+        """The sales from `first` (or the beginning) up to, not including, `end`."""
+        day = self.sales["sale_date"]
+        chosen = ((day < end) if first is None else (day >= first) & (day < end)).to_numpy()
+        arrays = (a[chosen] for a in (self.evidence, self.stale, self.level, self.start))
+        return Learnt(self.memory, self.sales[chosen], *arrays)
+
+
+def learn(memory: SaleMemory, progress: Progress = iter, first: int | None = None) -> Learnt:
+    """The sales of a memory from a month (or the first that can be valued) on, made ready month by month."""
+    first = memory.first_month if first is None else first
+    chosen, evidence = memory.month >= first, Evidence(memory)
+    valued, months = memory.sales[chosen], memory.month[chosen]
+    fresh, stale = np.full((2, len(valued), len(evidence_columns(memory.market))), np.nan)
+    for month in progress(range(first, memory.end_month)):
+        rows = months == month
+        january = month - month % 12
+        if rows.any():
+            fresh[rows] = _evidence(evidence, valued[rows])
+        if rows.any() and january >= memory.first_month:
+            stale[rows] = _evidence(evidence, valued[rows], january)
+    level, by_field = starting_point(memory, valued, valued["sale_date"])
+    return Learnt(memory, valued, fresh, stale, level, level + by_field.sum(axis=1))
+
+
+def _evidence(evidence: Evidence, sold: pd.DataFrame, until: int | None = None) -> np.ndarray:
+    return evidence.of(sold, sold["property_id"].tolist(), sold["sale_date"], until)
 
 
 @dataclass(frozen=True)
 class Fold:
-    """One origin: what was known before it, and the sales of the window after it."""
+    """One origin: what was known before it, and the sales of the window after it, in the live regime."""
 
     window: Window
-    known: TrainingSet
-    matrix: np.ndarray
-    target: np.ndarray
+    features: Features
+    known: Learnt
+    later: Learnt
 
-    def search(self, searched: Mapping[str, Any], max_rounds: int, patience: int, seed: int) -> tuple[int, float]:
-        """The best number of rounds and the error there, as `fit_and_watch` gives them."""
-        known = self.known
-        return fit_and_watch(
-            (known.matrix, known.target),
-            (self.matrix, self.target),
-            known.features,
-            searched,
-            max_rounds,
-            patience,
-            seed,
-        )
+    @property
+    def log_prices(self) -> np.ndarray:
+        """Of the window's sales, shape (n,)."""
+        return self.later.target + self.later.start
 
-    def residuals(self, searched: Mapping[str, Any], rounds: int, seed: int) -> np.ndarray:
-        """log(price / value) of the window's sales, valued with what was known before it."""
-        forest = self.known.fit(searched, rounds, seed)
-        return np.asarray(self.target - forest.predict(self.matrix, num_threads=1))
+    def log_values(
+        self, searched: Mapping[str, Any], max_rounds: int, step: int, bags: int, seed: int
+    ) -> dict[int, np.ndarray]:
+        """Of the window's sales, shape (n,), by the number of boosting rounds."""
+        bag = fit(self.known, self.features, searched, max_rounds, bags, seed)
+        told = predictions_by_rounds(bag, self.later.matrix(self.features), step)
+        return {rounds: self.later.start + predicted for rounds, predicted in told.items()}
 
-
-def training_set(sales: pd.DataFrame, market: Market) -> TrainingSet:
-    index = fit_hedonic(sales, market).index
-    features = fit_features(sales, market)
-    return TrainingSet(features, index, features.matrix(sales), _target(sales, index))
+    def errors(self, searched: Mapping[str, Any], rounds: int, bags: int, seed: int) -> np.ndarray:
+        """log(price / value) of the window's sales, each valued with what was known before its month."""
+        bag = fit(self.known, self.features, searched, rounds, bags, seed)
+        return self.later.target - bag.predict(self.later.matrix(self.features))
 
 
-def make_fold(sales: pd.DataFrame, window: Window, market: Market) -> Fold:
+def make_fold(learnt: Learnt, window: Window) -> Fold:
     """Raises Fault when there is no sale before the window or none in it."""
-    known_sales, later = before(sales, window.first), within(sales, window)
-    if known_sales.empty or later.empty:
+    known, later = learnt.rows(None, window.first), learnt.rows(window.first, window.end)
+    if known.sales.empty or later.sales.empty:
         raise Fault(
-            f"the fold {window} has {len(known_sales)} sales before it and {len(later)} in it; both need some: "
-            f"lower split.fold_count or split.fold_months"
+            f"the fold {window} has {len(known.sales)} sales before it and {len(later.sales)} in it that can be "
+            f"valued; both need some: lower split.fold_count or split.fold_months"
         )
-    known = training_set(known_sales, market)
-    return Fold(window, known, known.features.matrix(later), _target(later, known.index))
+    return Fold(window, fit_features(known.sales, learnt.memory.market), known, later)
 
 
-def fit_valuer(
-    sales: pd.DataFrame,
-    market: Market,
-    folds: Sequence[Fold],
-    searched: Mapping[str, Any],
-    rounds: int,
-    seed: int,
-    level: float,
-    horizon_days: int,
-) -> Valuer:
-    """The model of all `sales`, its range calibrated on the out-of-time residuals of `folds`."""
-    known = training_set(sales, market)
-    residuals = np.concatenate([fold.residuals(searched, rounds, seed) for fold in folds])
-    return Valuer(
-        market=market,
-        features=known.features,
-        index=known.index,
-        forest=known.fit(searched, rounds, seed),
-        band=residual_band(residuals, level),
-        level=level,
-        memory_end=sales["sale_date"].max().date(),
-        horizon_days=horizon_days,
-        support=numeric_support(sales, market),
-        typical=typical_home(sales, market),
+def fit(known: Learnt, features: Features, searched: Mapping[str, Any], rounds: int, bags: int, seed: int) -> Bag:
+    """The forests of these sales, each seen with fresh evidence and, where there is any, with stale."""
+    facts, weight = features.facts(known.sales), weights(known)
+    old = np.isfinite(known.stale[:, -1])
+    homes = known.sales["property_id"].to_numpy(dtype=object)
+    return fit_bag(
+        np.vstack([np.hstack([facts, known.evidence]), np.hstack([facts[old], known.stale[old]])]),
+        np.concatenate([known.target, known.target[old]]),
+        np.concatenate([weight * (1 - STALE_SHARE), weight[old] * STALE_SHARE]),
+        np.concatenate([homes, homes[old]]).tolist(),
+        features,
+        searched,
+        rounds,
+        bags,
+        seed,
     )
 
 
-def _target(sales: pd.DataFrame, index: MarketIndex) -> np.ndarray:
-    return np.log(sales["price"].to_numpy("float64")) - index.level(sales["sale_date"])
+def weights(known: Learnt) -> np.ndarray:
+    """Newer sales count more; shape (n,)."""
+    day = known.sales["sale_date"].to_numpy().astype("datetime64[D]").astype("float64")
+    return np.exp((day - day.max()) / (365.25 * FADING))

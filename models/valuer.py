@@ -1,21 +1,33 @@
-"""A valuation: the forest's view of the home, on the market's level of the day."""
+"""A valuation: index, hedonic share, forests and drift, added up in log price on what was known that month."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from functools import cached_property
 from typing import Any
 
-import lightgbm as lgb
 import numpy as np
 import pandas as pd
 
+from models.comparables import leaves_of
+from models.conformal import LEVELS, Spread
+from models.evidence import Evidence
 from models.fault import Fault
-from models.features import Features
+from models.features import Features, homes_frame
+from models.forest import Bag
+from models.hedonic import Homes
 from models.market import Market
-from models.market_index import MarketIndex
-from models.reasons import Reason, reasons_in_money
+from models.memory import SaleMemory, month_period
+from models.reasons import Part
+from models.start import starting_point
+from models.track import Track, places_of
+from models.training import learn
+
+#: A year: the market's move over it is a reason of its own.
+YEAR = timedelta(days=365)
+PROPERTY = "property_id"
 
 
 class AsOfError(Fault):
@@ -27,148 +39,239 @@ class AsOfError(Fault):
 
 
 @dataclass(frozen=True)
-class Appraisal:
-    """What one home is worth and why; money in the market's currency.
+class View:
+    """What the model sees of homes on their days, in log price; every array has a row a home.
 
-    `base` plus the amounts of `reasons` is `value` to the cent.
+    Attributes:
+        months: of the days.
+        matrix: the forests' input, shape (n, features).
+        level: the index of the day.
+        facts: each field's hedonic share, shape (n, fields).
+        forests: their mean.
+        drift, local_drift: how far later sales say the model is off, everywhere and in the neighbourhood.
     """
 
-    value: float
-    low: float
-    high: float
-    level: float
-    base: float
-    base_meaning: str
-    reasons: tuple[Reason, ...]
-    warnings: tuple[str, ...]
+    days: np.ndarray
+    months: np.ndarray
+    matrix: np.ndarray
+    level: np.ndarray
+    facts: np.ndarray
+    forests: np.ndarray
+    drift: np.ndarray
+    local_drift: np.ndarray
+
+    @property
+    def standing(self) -> np.ndarray:
+        """Log value less the level of the market, before any drift, shape (n,)."""
+        return self.facts.sum(axis=1) + self.forests
+
+    @property
+    def log_value(self) -> np.ndarray:
+        """Before rounding, shape (n,)."""
+        return self.level + self.standing + (self.drift + self.local_drift)
 
 
 @dataclass(frozen=True)
 class Valuer:
-    """A trained model, complete: what a bundle holds and what is served.
+    """A trained model with its memory of sales: what a bundle holds and what is served.
+
+    The forests stay as they were trained; memory and track grow (`refreshed`). A value for a day rests on
+    the sales before that day's month, so it is told again when later sales have come in.
 
     Attributes:
-        band: bounds of log(price / value) that hold a sale with probability `level`.
-        memory_end: the last day of sales that the model knows.
-        horizon_days: how far past `memory_end` a valuation date may lie.
+        leaves: of the memory's sales, as `comparables.leaves_of` gives them.
+        level: the probability of the range that is told first.
+        horizon_days: how far past the last sale a valuation date may lie.
         support: least and greatest value of each numeric field in the training sales.
         typical: a home in the middle of the training sales, as a caller would send it.
     """
 
-    market: Market
     features: Features
-    index: MarketIndex
-    forest: lgb.Booster
-    band: tuple[float, float]
+    bag: Bag
+    spread: Spread
+    memory: SaleMemory
+    track: Track
+    leaves: np.ndarray
     level: float
-    memory_end: date
     horizon_days: int
     support: Mapping[str, tuple[float, float]]
     typical: Mapping[str, Any]
 
     @property
+    def market(self) -> Market:
+        return self.features.market
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        return Evidence(self.memory)
+
+    @property
+    def memory_end(self) -> date:
+        """The last sale that is known."""
+        return self.memory.last_sale
+
+    @property
+    def trained_day(self) -> date:
+        """The first day whose sales the forests have not learnt from."""
+        return month_period(self.track.trained).start_time.date()
+
+    @property
     def first_day(self) -> date:
-        return self.index.first_day
+        return self.memory.first_day
+
+    @property
+    def current_day(self) -> date:
+        """The first day for which every known sale counts: what is meant where no date is given."""
+        return month_period(self.memory.end_month).start_time.date()
 
     @property
     def last_day(self) -> date:
-        return self.memory_end + timedelta(days=self.horizon_days)
+        return max(self.memory_end + timedelta(days=self.horizon_days), self.current_day)
 
-    def value(
-        self, homes: pd.DataFrame | Mapping[str, Sequence[Any]], as_of: Sequence[date] | pd.Series | date
-    ) -> np.ndarray:
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """The probabilities of the ranges that are told, ascending."""
+        return tuple(sorted({*LEVELS, self.level}))
+
+    def value(self, homes: Homes, as_of: Sequence[date] | pd.Series | date) -> np.ndarray:
         """In the market's currency, rounded to its `price_digits`; shape (homes,).
 
-        Raises:
-            AsOfError: when a date lies before the index begins or past the horizon.
-        """
-        matrix = self.features.matrix(homes)
-        return self._values(matrix, [as_of] * len(matrix) if isinstance(as_of, date) else as_of)
-
-    def interval(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The range at `level` around each value, rounded as values are."""
-        low, high = self.band
-        return self._rounded(values * np.exp(low)), self._rounded(values * np.exp(high))
-
-    def appraise(self, homes: Sequence[Mapping[str, Any]], as_of: date) -> list[Appraisal]:
-        """One appraisal a home, in order; the same for a home alone and in any batch.
+        Args:
+            homes: columns by field name; absent ones are missing. A column `property_id` finds a home's own sales.
 
         Raises:
-            AsOfError: as `value` does.
+            AsOfError: when a date lies before the memory can value or past the horizon.
         """
-        if not homes:
-            return []
-        matrix = self.features.matrix({f.name: [home.get(f.name) for home in homes] for f in self.market.fields})
-        values = self._values(matrix, [as_of] * len(homes))
-        lows, highs = self.interval(values)
-        contributions = np.asarray(self.forest.predict(matrix, pred_contrib=True, num_threads=1))
-        level_now, level_then = self._index([as_of, self.memory_end])
-        return [
-            self._appraisal(
-                home, as_of, values[i], lows[i], highs[i], contributions[i], level_now - level_then, level_then
+        return self.told(self.view(homes, as_of))
+
+    def told(self, view: View) -> np.ndarray:
+        """Values as they are told, shape (n,)."""
+        return self._rounded(np.exp(view.log_value))
+
+    def view(self, homes: Homes, as_of: Sequence[date] | pd.Series | date) -> View:
+        """Raises AsOfError as `value` does."""
+        columns = homes_frame(homes, self.market)
+        count = len(next(iter(columns.values())))
+        days = np.asarray([as_of] * count if isinstance(as_of, date) else as_of, dtype="datetime64[D]")
+        self._check(days)
+        known = homes[PROPERTY] if PROPERTY in homes else [None] * count
+        matrix = np.hstack([self.features.facts(columns), self.evidence.of(columns, list(known), days)])
+        level, facts = starting_point(self.memory, columns, days)
+        months = self.memory.months(days)
+        drift, local = self._drift(columns, months)
+        return View(days, months, matrix, level, facts, self.bag.predict(matrix), drift, local)
+
+    def with_facts(self, view: View, homes: Homes) -> View:
+        """The same homes on the same days with other facts that have no say in the evidence: those with a direction."""
+        columns = homes_frame(homes, self.market)
+        evidence = view.matrix[:, len(self.market.fields) :]
+        matrix = np.hstack([self.features.facts(columns), evidence])
+        _, facts = starting_point(self.memory, columns, view.days)
+        return replace(view, matrix=matrix, facts=facts, forests=self.bag.predict(matrix))
+
+    def ranges(self, view: View) -> dict[float, tuple[np.ndarray, np.ndarray]]:
+        """For each of `levels`, low and high of every home, rounded as values are."""
+        spread, standing, log_value = self.spread.of(view.matrix), view.standing, view.log_value
+        told = {level: (np.empty(len(spread)), np.empty(len(spread))) for level in self.levels}
+        for month in np.unique(view.months):
+            rows = view.months == month
+            for level, (low, high) in told.items():
+                down, up = self.track.calibration(int(month)).bounds(level, standing[rows])
+                low[rows] = self._rounded(np.exp(log_value[rows] + down * spread[rows]))
+                high[rows] = self._rounded(np.exp(log_value[rows] + up * spread[rows]))
+        return told
+
+    def certainty(self, view: View, share: float) -> tuple[np.ndarray, np.ndarray]:
+        """FSD, and the chance that the value is off by at most `share` of the price; both of shape (n,)."""
+        spread, standing = self.spread.of(view.matrix), view.standing
+        deviation, chance = np.empty(len(spread)), np.empty(len(spread))
+        for month in np.unique(view.months):
+            rows = view.months == month
+            calibration = self.track.calibration(int(month))
+            deviation[rows] = calibration.deviation(spread[rows], standing[rows])
+            chance[rows] = calibration.chance_within(share, spread[rows], standing[rows])
+        return deviation, chance
+
+    def parts(self, view: View) -> tuple[np.ndarray, tuple[tuple[Part, ...], ...]]:
+        """For each home the log of its base and the parts that lead from there to its log value.
+
+        The base is the typical home a year before the day, as the day's month knows it.
+        """
+        contributions = self.bag.contributions(view.matrix)
+        fields = len(self.market.fields)
+        contributions[:, :fields] += view.facts
+        first = np.array([max(day.item() - YEAR, self.first_day) for day in view.days], dtype="datetime64[D]")
+        level = np.array([self.memory.index(int(m)).level([d])[0] for m, d in zip(view.months, first, strict=True)])
+        parts = [
+            (
+                Part("index", f"Market since {day}", "market", float(view.level[i] - level[i])),
+                Part("drift", "What sales since the training say of the level", "market", float(view.drift[i])),
+                Part("local_drift", "What they say of the neighbourhood", "comparables", float(view.local_drift[i])),
+                *(Part(*meta, float(c)) for meta, c in zip(self._metas, contributions[i, :-1], strict=True)),
             )
-            for i, home in enumerate(homes)
+            for i, day in enumerate(first)
         ]
+        return level + contributions[:, -1], tuple(parts)
 
-    def _appraisal(
-        self,
-        home: Mapping[str, Any],
-        as_of: date,
-        value: float,
-        low: float,
-        high: float,
-        contributions: np.ndarray,
-        market_move: float,
-        market_level: float,
-    ) -> Appraisal:
-        parts = [(f.name, f.label, float(c)) for f, c in zip(self.market.fields, contributions[:-1], strict=True)]
-        parts.append(("market", f"Market from {self.memory_end} to {as_of}", float(market_move)))
-        base, reasons = reasons_in_money(float(value), float(contributions[-1] + market_level), parts)
-        return Appraisal(
-            value=float(value),
-            low=float(low),
-            high=float(high),
-            level=self.level,
-            base=base,
-            base_meaning=f"the typical home of {self.market.label} on {self.memory_end}",
-            reasons=reasons,
-            warnings=tuple(self._warnings(home, as_of)),
+    def base_day(self, as_of: date) -> date:
+        """The day of the base of a value told for that day."""
+        return max(as_of - YEAR, self.first_day)
+
+    def refreshed(self, sales: pd.DataFrame) -> Valuer:
+        """The same model with the sales that came in since, and what they tell of its errors.
+
+        Args:
+            sales: canonical sales, in their order; of those that are known already, as many as one likes.
+        """
+        kept = self.memory.undisturbed(sales)
+        held = self.memory.sales.iloc[len(kept.sales) :]
+        held = held[~held["sale_id"].isin(sales["sale_id"])]
+        if len(held):
+            sales = pd.concat([held, sales[list(held.columns)]]).sort_values(["sale_date", "sale_id"], kind="stable")
+        memory = kept.grown(sales)
+        if memory is self.memory:
+            return self
+        stayed = replace(
+            self, memory=memory, leaves=self.leaves[:, : len(kept.sales)], track=self.track.until(kept.end_month)
         )
+        return stayed._caught_up(kept.end_month)
 
-    def _warnings(self, home: Mapping[str, Any], as_of: date) -> list[str]:
-        warnings = []
-        if as_of > self.memory_end:
-            warnings.append(
-                f"as_of is {(as_of - self.memory_end).days} days after the last sale the model knows "
-                f"({self.memory_end}); the market's trend was carried on"
-            )
-        elif as_of < self.memory_end:
-            warnings.append(f"as_of is in the past: sales up to {self.memory_end} have informed this value")
-        unseen = self.features.unseen(home)
-        for field in self.market.fields:
-            given = home.get(field.name)
-            if given is None or given != given:
-                warnings.append(f"{field.label} is missing; the value does without it")
-            elif field in unseen:
-                warnings.append(
-                    f"{field.label} {given!r} is not among the sales the model has seen; the value does without it"
-                )
-            elif field.name in self.support and not self.support[field.name][0] <= given <= self.support[field.name][1]:
-                low, high = self.support[field.name]
-                warnings.append(
-                    f"{field.label} {given:g} is outside the sales the model has seen ({low:g} to {high:g})"
-                )
-        return warnings
+    def _caught_up(self, first: int) -> Valuer:
+        """With leaves and track of the memory's sales from that month on."""
+        fresh = learn(self.memory, first=first)
+        matrix = fresh.matrix(self.features)
+        leaves = np.hstack([self.leaves, leaves_of(self.bag, matrix)])
+        predicted = self.bag.predict(matrix)
+        error, standing = fresh.target - predicted, fresh.start - fresh.level + predicted
+        spread, months = self.spread.of(matrix), self.memory.months(fresh.sales["sale_date"])
+        places, track = places_of(fresh.sales, self._neighbourhood), self.track
+        for month in range(max(first, track.trained), self.memory.end_month):
+            rows = months == month
+            track = track.longer(month, places[rows], error[rows], spread[rows], standing[rows])
+        return replace(self, leaves=leaves, track=track)
 
-    def _values(self, matrix: np.ndarray, days: Sequence[date] | pd.Series) -> np.ndarray:
-        return self._rounded(np.exp(np.asarray(self.forest.predict(matrix, num_threads=1)) + self._index(days)))
+    @cached_property
+    def _metas(self) -> tuple[tuple[str, str, str], ...]:
+        return tuple(zip(self.features.names, self.features.labels, self.features.groups, strict=True))
 
-    def _rounded(self, money: np.ndarray) -> np.ndarray:
-        return np.round(money, self.market.price_digits)
+    @property
+    def _neighbourhood(self) -> str | None:
+        field = self.market.role("neighbourhood")
+        return None if field is None else field.name
 
-    def _index(self, days: Sequence[date] | pd.Series) -> np.ndarray:
-        at = np.asarray(days, dtype="datetime64[D]")
-        for day in (at.min(), at.max()) if len(at) else ():
+    def _drift(self, columns: Mapping[str, Any], months: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        places = np.asarray(columns[self._neighbourhood] if self._neighbourhood else [""] * len(months), dtype=object)
+        level, local = np.empty(len(months)), np.empty(len(months))
+        for month in np.unique(months):
+            rows = months == month
+            drift = self.track.drift(int(month))
+            level[rows], local[rows] = drift.level, drift.of_places(places[rows])
+        return level, local
+
+    def _check(self, days: np.ndarray) -> None:
+        for day in (days.min(), days.max()) if len(days) else ():
             if not self.first_day <= day.item() <= self.last_day:
                 raise AsOfError(day.item(), self.first_day, self.last_day)
-        return self.index.level(at)
+
+    def _rounded(self, money: np.ndarray) -> np.ndarray:
+        return np.asarray(np.round(money, self.market.price_digits))

@@ -45,10 +45,18 @@ def build_card(
         "memory_end": valuer.memory_end.isoformat(),
         "horizon_days": valuer.horizon_days,
         "level": valuer.level,
-        "params": dict(best["searched"]) | {"rounds": best["rounds"]},
+        "trained": valuer.trained_day.isoformat(),
+        "params": dict(best["searched"]) | {"rounds": best["rounds"], "bags": len(valuer.bag.forests)},
         "holdout": evaluation["holdout"],
         "figures": _finite(evaluation.get("figures")),
+        "intervals": dict(evaluation.get("intervals") or {}),
+        "frozen": _finite(evaluation.get("frozen")),
         "range": _finite(evaluation.get("range")),
+        "churn": _finite(evaluation.get("churn")),
+        "backtest": {
+            fold: {name: _finite(figures) for name, figures in rows.items()}
+            for fold, rows in (evaluation.get("backtest") or {}).items()
+        },
         "references": {name: _finite(figures) for name, figures in (evaluation.get("references") or {}).items()},
         "verdict": dict(verdict),
     }
@@ -56,7 +64,8 @@ def build_card(
 
 def same_measure(card: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two cards of one model rest on the same data and say the same of it."""
-    return all(card.get(k) == other.get(k) for k in ("digest", "data", "holdout", "figures", "range", "references"))
+    told = ("digest", "data", "holdout", "figures", "frozen", "range", "churn", "backtest", "references")
+    return all(card.get(k) == other.get(k) for k in told)
 
 
 def git_commit() -> str:
@@ -87,12 +96,12 @@ def page(card: Mapping[str, Any]) -> str:
         lines += [f"All {len(verdict['checks'])} checks of the gate passed.", ""]
     else:
         lines += ["This model may not serve, because:", "", *(f"- {reason}" for reason in verdict["reasons"]), ""]
-    return "\n".join([*lines, *_comparison(card), *_checks(verdict), *_facts(card)])
+    return "\n".join([*lines, *_comparison(card), *_backtest(card), *_trust(card), *_checks(verdict), *_facts(card)])
 
 
 def _comparison(card: Mapping[str, Any]) -> list[str]:
     champion = card["verdict"].get("champion")
-    rows = {"**this model**": card["figures"]}
+    rows = {"**this model**": card["figures"], "this model, frozen at its training": card["frozen"]}
     if champion:
         rows[f"champion {champion['tag']}"] = champion["figures"]
     rows |= {name.replace("_", " "): figures for name, figures in card["references"].items()}
@@ -105,6 +114,46 @@ def _comparison(card: Mapping[str, Any]) -> list[str]:
         "",
     ]
     return [*table, "; ".join(f"{name}: {MEANINGS[name]}" for name in COMPARED) + ".", ""]
+
+
+def _backtest(card: Mapping[str, Any]) -> list[str]:
+    """Typical error of every earlier year, each valued from the years before it."""
+    years = card["backtest"]
+    if not years:
+        return []
+    names = list(next(iter(years.values())))
+    return [
+        "### Every earlier year, valued from the years before it (MdAPE)",
+        "",
+        f"| year from | {' | '.join(name.replace('_', ' ') for name in names)} |",
+        "|---|" + "---:|" * len(names),
+        *(
+            f"| {fold} | {' | '.join(shown('mdape', finite(rows[n].get('mdape'))) for n in names)} |"
+            for fold, rows in years.items()
+        ),
+        "",
+    ]
+
+
+def _trust(card: Mapping[str, Any]) -> list[str]:
+    """Ranges and churn in two sentences."""
+    churn, told = card["churn"], card["range"]
+
+    def percent(raw: Any) -> str:
+        return shown("mdape", finite(raw))
+
+    return [
+        "### Ranges and churn",
+        "",
+        f"- {percent(told.get('coverage'))} of the prices lie inside the {percent(told.get('level'))} range; at the "
+        f"median it is {percent(told.get('median_width'))} of the value wide (one range for all homes that covers as "
+        f"many: {percent(told.get('global_width'))})",
+        f"- trained again with another seed, values move by {percent(churn.get('churn_seed_median'))} at the median, "
+        f"{percent(churn.get('churn_seed_p99'))} at the 99th percentile, {percent(churn.get('churn_seed_max'))} at "
+        f"most; with a quarter of sales more, the market aside, by {percent(churn.get('churn_data_median'))} at the "
+        f"median and {percent(churn.get('churn_data_p95'))} at the 95th percentile",
+        "",
+    ]
 
 
 def _checks(verdict: Mapping[str, Any]) -> list[str]:

@@ -2,51 +2,97 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from models.bundle import read_bundle
-from models.evaluation import evaluation, reference_values, valued_holdout
+from models.churn import churn_figures, data_churn, sales_churn, seed_churn
+from models.evaluation import backtest_figures, evaluation, valued_holdout
 from models.fault import Fault
 from models.files import read_json, write_json, write_parquet
+from models.fit import Settings
+from models.references import reference_values
+from models.split import Split, Window
+from models.training import Learnt, learn
 from models.valuer import AsOfError, Valuer
 from pipelines.evaluation_plots import draw_evaluation
 from pipelines.params import load_params
-from pipelines.places import BEST, BUNDLE, EVALUATION, HOLDOUT, METRICS, PLOTS, TRAIN, VALUED
+from pipelines.places import BACKTEST, BUNDLE, EVALUATION, HOLDOUT, METRICS, PLOTS, TRAIN, VALUED, WINDOWS
+from pipelines.settings import found_settings
 from pipelines.shap_plots import draw_shap
 from pipelines.stage import run
+from pipelines.trust_plots import draw_trust
 
 
 def main() -> None:
-    seed = load_params().seed
-    valuer, digest = read_bundle(BUNDLE)
-    train, holdout, best = pd.read_parquet(TRAIN), pd.read_parquet(HOLDOUT), read_json(BEST)
-    valued = value_holdout(valuer, holdout)
-    references = reference_values(train, holdout, valuer.market, best["searched"], best["rounds"], seed)
-    figures = evaluation(valuer, holdout, valued, references, train)
+    params = load_params()
+    frozen, digest = read_bundle(BUNDLE)
+    train, holdout = pd.read_parquet(TRAIN), pd.read_parquet(HOLDOUT)
+    split = Split.from_dict(read_json(WINDOWS))
+    live = frozen.refreshed(pd.concat([train, holdout], ignore_index=True))
+    learnt = learn(live.memory, lambda months: tqdm(months, desc="evaluate: evidence by month"))
+    valued = value_holdout(frozen, live, holdout)
+    references = {
+        window: reference_values(learnt, window, params.seed)
+        for window in tqdm((*split.folds, split.holdout), desc="evaluate: reference models by year")
+    }
+    churned = churn(frozen, learnt.rows(None, split.train_end), holdout, found_settings(params))
+    figures = evaluation(live, holdout, valued, references[split.holdout], train, params.seed) | {
+        "backtest": backtest_of(train, split, references),
+        "churn": churn_figures(churned),
+    }
     write_parquet(VALUED, valued)
-    write_json(METRICS, figures["figures"] | {"coverage": figures["range"]["coverage"]})
-    write_json(EVALUATION, {"market": valuer.market.name, "model": digest, **figures})
-    draw_evaluation(valuer, holdout, valued, figures, PLOTS)
-    draw_shap(valuer, holdout, seed, PLOTS)
+    write_json(METRICS, figures["figures"] | {"coverage": figures["range"]["coverage"]} | figures["churn"])
+    write_json(EVALUATION, {"market": live.market.name, "model": digest, **figures})
+    draw_evaluation(live, holdout, valued, figures, PLOTS)
+    draw_trust(valued, figures, churned, PLOTS)
+    draw_shap(live, holdout, params.seed, PLOTS)
     print_figures(figures)
 
 
-def value_holdout(valuer: Valuer, holdout: pd.DataFrame) -> pd.DataFrame:
+def value_holdout(frozen: Valuer, live: Valuer, holdout: pd.DataFrame) -> pd.DataFrame:
     """Raises: Fault when the hold-out reaches beyond what the model may be asked."""
     try:
-        return valued_holdout(valuer, holdout)
+        return valued_holdout(frozen, live, holdout)
     except AsOfError as error:
         raise Fault(
             f"a hold-out sale lies outside what the model can value: {error}. Raise serve.horizon_days in params.yaml "
-            f"(now {valuer.horizon_days}) or lower split.holdout_months, then run `dvc repro`"
+            f"(now {frozen.horizon_days}) or lower split.holdout_months, then run `dvc repro`"
         ) from error
 
 
-def print_figures(figures: dict) -> None:
-    print(f"{'':20}{'MdAPE':>8}{'PPE10':>8}{'R²':>8}{'ratio':>8}{'COD':>8}")
-    for name, row in {"candidate": figures["figures"], **figures["references"]}.items():
-        told = [row["mdape"], row["ppe10"], row["r2"], row["median_ratio"], row["cod"]]
-        print(f"{name:20}" + "".join(f"{'-':>8}" if f is None else f"{f:8.3f}" for f in told))
+def churn(valuer: Valuer, known: Learnt, homes: pd.DataFrame, settings: Settings) -> dict[str, np.ndarray]:
+    """How far the values of these homes move with another seed, trained on a quarter of sales more, and by the
+    quarter's sales through the memory."""
+    retrain = {"seed": seed_churn, "data": data_churn}
+    moved = {
+        kind: again(valuer, known, settings, homes)
+        for kind, again in tqdm(retrain.items(), desc="evaluate: trained again for the churn")
+    }
+    return moved | {"sales": sales_churn(valuer, homes)}
+
+
+def backtest_of(train: pd.DataFrame, split: Split, references: dict[Window, dict[str, np.ndarray]]) -> dict[str, Any]:
+    """Every fold's year as it would have been valued live, beside the reference models."""
+    told = pd.read_parquet(BACKTEST).merge(train[["sale_id", "price"]], on="sale_id", validate="one_to_one")
+    return backtest_figures(told, {f"{window.first:%Y-%m}": references[window] for window in split.folds})
+
+
+def print_figures(figures: dict[str, Any]) -> None:
+    rows = {"candidate, live": figures["figures"], "candidate, frozen": figures["frozen"], **figures["references"]}
+    print_table("hold-out", rows)
+    for fold, models in figures["backtest"].items():
+        print_table(f"year from {fold}", models)
+
+
+def print_table(title: str, rows: dict[str, dict[str, Any]]) -> None:
+    names = ("mdape", "ppe10", "r2", "median_ratio", "cod", "prd", "prb")
+    print(f"\n{title:20}" + "".join(f"{name:>13}" for name in names))
+    for name, row in rows.items():
+        print(f"{name:20}" + "".join(f"{'-':>13}" if row[f] is None else f"{row[f]:13.4f}" for f in names))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,11 @@ from pipelines.figures import BLUE, GREY, ORANGE, save_figure
 def draw_evaluation(
     valuer: Valuer, holdout: pd.DataFrame, valued: pd.DataFrame, figures: dict[str, Any], directory: Path
 ) -> None:
-    """Writes the plots; a market without coordinates has no map, one without areas no plot of them."""
+    """Writes the plots; a market without coordinates has no map, one without areas no plot of them.
+
+    Args:
+        valuer: with the hold-out's sales in its memory.
+    """
     if valued.empty:
         return
     save_figure(_price_and_value(valued, valuer.market.currency), directory / "value_by_price.png")
@@ -85,7 +89,8 @@ def _beside_references(figures: dict[str, Any]) -> Figure:
 
 def _index(valuer: Valuer) -> Figure:
     days = pd.date_range(valuer.first_day, valuer.last_day, freq="D")
-    level = 100 * np.exp(valuer.index.level(days.to_numpy()) - valuer.index.level([valuer.first_day]))
+    index = valuer.memory.index(valuer.memory.end_month)
+    level = 100 * np.exp(index.level(days.to_numpy()) - index.level([valuer.first_day]))
     known = days.date <= valuer.memory_end
     figure, axes = plt.subplots(figsize=(8, 4))
     axes.plot(days[known], level[known], color=BLUE, label="from sales")

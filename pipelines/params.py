@@ -15,6 +15,9 @@ from pipelines.market_file import market_path
 from pipelines.places import MARKETS
 from pipelines.yaml_lines import load_checked
 
+#: Forests in a bag; each adds its milliseconds to every answer.
+MOST_BAGS = 100
+
 
 class ParamsError(Fault):
     """params.yaml is absent or faulty; the text names file, line, value and what is allowed."""
@@ -49,8 +52,12 @@ class TuneParams:
     trials: int
     keep_best: int
     max_rounds: int
-    patience: int
     search: Mapping[str, SearchRange]
+
+
+@dataclass(frozen=True)
+class TrainParams:
+    bags: int
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,7 @@ class Params:
     validate: ValidateParams
     split: SplitParams
     tune: TuneParams
+    train: TrainParams
     serve: ServeParams
     gate: Bounds
 
@@ -93,6 +101,7 @@ def _params(raw: Any) -> Params:
         validate=_validate(top["validate"], ("validate",)),
         split=split,
         tune=_tune(top["tune"], ("tune",)),
+        train=_train(top["train"], ("train",)),
         serve=_serve(top["serve"], ("serve",), split.holdout_months),
         gate=_gate(top["gate"], ("gate",), market),
     )
@@ -136,6 +145,11 @@ def _search_range(raw: Any, where: Where, whole_only: bool) -> SearchRange:
     if log and low <= 0:
         raise DeclarationError((*where, "low"), f"is {low:g}; allowed: a number above 0, because log is true")
     return SearchRange(low, high, log, integer)
+
+
+def _train(raw: Any, where: Where) -> TrainParams:
+    item = section(raw, where, _keys(TrainParams))
+    return TrainParams(whole(item["bags"], (*where, "bags"), 1, MOST_BAGS))
 
 
 def _serve(raw: Any, where: Where, holdout_months: int) -> ServeParams:

@@ -27,11 +27,15 @@ BEST, TRIALS = STUDY / "best.json", STUDY / "trials.parquet"
 
 # train
 BUNDLE = Path("data/model")
+BACKTEST = Path("data/backtest.parquet")
 
 # evaluate
 VALUED = REPORTS / "holdout.parquet"
 EVALUATION, METRICS = REPORTS / "evaluation.json", REPORTS / "metrics.json"
 PLOTS = REPORTS / "plots"
+
+# experiments and drills, by hand
+EXPERIMENTS, DRILLS = Path("docs/experiments.md"), Path("docs/drills.md")
 
 # promote and the scorecard
 VERDICT, SCORECARD = REPORTS / "verdict.json", REPORTS / "scorecard.json"

@@ -29,7 +29,7 @@ from models.valuer import Valuer
 from pipelines import registry, store
 from pipelines.card import SAID, build_card, model_name, same_measure
 from pipelines.params import load_params
-from pipelines.places import BEST, BUNDLE, EVALUATION, HOLDOUT, PLOTS, VALIDATION_PAGE, VALUED, VERDICT
+from pipelines.places import BEST, BUNDLE, EVALUATION, HOLDOUT, PLOTS, SALES, VALIDATION_PAGE, VALUED, VERDICT
 from pipelines.stage import run
 from pipelines.tracking import Tracking, answering, connect, record_study
 
@@ -203,18 +203,18 @@ def against(candidate: Candidate, champion: Champion) -> tuple[Comparison, dict[
         raise PromoteError(f"{HOLDOUT} and {VALUED} hold different sales; run `dvc repro`")
     both = homes.merge(valued[["sale_id", "value"]], on="sale_id", validate="one_to_one")
     try:
-        valuer, _ = read_bundle(champion.bundle)
+        valuer = read_bundle(champion.bundle)[0]
         if absent := [name for name in valuer.market.field_names if name not in both]:
             return Comparison(champion.called, problem=f"it values by {', '.join(absent)}, which these sales lack"), {}
-        speaks = both["sale_date"].between(pd.Timestamp(valuer.first_day), pd.Timestamp(valuer.last_day))
-        both = both[speaks]
+        both = both[both["sale_date"] >= pd.Timestamp(valuer.first_day)]
         if both.empty:
             return Comparison(champion.called), {}
-        champions = valuer.value(both, both["sale_date"])
+        # As it serves: with the months before each sale in its memory, as the candidate has them.
+        champions = valuer.refreshed(pd.read_parquet(SALES)).value(both, both["sale_date"])
         figures = study(champions, both["price"].to_numpy())
     except ValueError as error:
         return Comparison(champion.called, problem=f"it can't value this hold-out ({error})"), {}
-    unseen = (both["sale_date"] > pd.Timestamp(valuer.memory_end)).to_numpy()
+    unseen = (both["sale_date"] >= pd.Timestamp(valuer.trained_day)).to_numpy()
     prices, values = (both[c].to_numpy("float64")[unseen] for c in ("price", "value"))
     return compare(champion.called, prices, values, np.asarray(champions)[unseen]), figures
 

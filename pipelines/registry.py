@@ -22,6 +22,7 @@ import pandas as pd
 from models.bundle import BundleError, bundle_digest, read_bundle
 from models.files import file_digest, write_json
 from models.gate import PASS, finite
+from models.valuer import PROPERTY
 from pipelines.card import SAID, page
 from pipelines.places import SALES
 from pipelines.tracking import DIGEST, NOTE, Tracking, find_or_create_run, log
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 CHAMPION = "champion"
 PROMOTED_AT = "assay.promoted_at"
-LIBRARIES = ("lightgbm", "numpy", "pandas", "pyarrow")
+LIBRARIES = ("lightgbm", "numpy", "pandas", "pyarrow", "scipy")
 #: Figures of the reference models and the champion that are worth a column in MLflow's table of runs.
 BESIDE = ("mdape", "ppe10", "r2", "cod")
 
@@ -210,8 +211,11 @@ def _signature(bundle: Path) -> Any:
     from mlflow.types import ColSpec, Schema
 
     market = read_bundle(bundle)[0].market
-    inputs = [ColSpec("string" if f.is_category else "double", f.name, required=not f.missing) for f in market.fields]
-    return ModelSignature(Schema([*inputs, ColSpec("string", "as_of", required=False)]), Schema([ColSpec("double")]))
+    inputs: list[Any] = [
+        ColSpec("string" if f.is_category else "double", f.name, required=not f.missing) for f in market.fields
+    ]
+    inputs += [ColSpec("string", name, required=False) for name in (PROPERTY, "as_of")]
+    return ModelSignature(Schema(inputs), Schema([ColSpec("double")]))
 
 
 def _holds(tracking: Tracking, version: ModelVersion, card: Mapping[str, Any]) -> bool:
@@ -276,6 +280,8 @@ def _params(card: Mapping[str, Any]) -> dict[str, Any]:
 def _metrics(card: Mapping[str, Any]) -> dict[str, float]:
     verdict = card["verdict"]
     figures = dict(card["figures"]) | {f"range.{k}": card["range"].get(k) for k in ("coverage", "median_width")}
+    figures |= dict(card["churn"]) | {f"frozen.{name}": card["frozen"].get(name) for name in BESIDE}
+    figures |= {f"backtest.{fold}.mdape": rows["candidate"].get("mdape") for fold, rows in card["backtest"].items()}
     beside = {f"reference.{name}": row for name, row in card["references"].items()}
     if champion := verdict.get("champion"):
         beside["champion"] = champion["figures"]

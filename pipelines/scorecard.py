@@ -33,38 +33,65 @@ def main() -> None:
 
 
 def scorecard(card: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures, flat; the same under each reference model's name; the model under `model`."""
-    references = {name: _figures(row) for name, row in card["references"].items()}
-    return _figures(card["figures"]) | references | {"model": {k: card.get(k) for k in LINEAGE}}
+    """The figures and the churn, flat; the same under each reference model's name and under `frozen`; the model
+    under `model`."""
+    others = {name: _figures(row) for name, row in {"frozen": card["frozen"], **card["references"]}.items()}
+    return _figures(card["figures"]) | card["churn"] | others | {"model": {k: card.get(k) for k in LINEAGE}}
 
 
 def told(card: Mapping[str, Any]) -> str:
     """The table for people."""
-    references = card["references"]
+    references = {"frozen": card["frozen"], **card["references"]}
     bounds = {c["name"]: c["bound"] for c in card["verdict"]["checks"]}
-    heads = ["", "champion", *(name.replace("_", " ") for name in references), "allowed", "what it says"]
-    models = (card["figures"], *references.values())
+    heads = [
+        "",
+        "champion",
+        "95 % interval",
+        *(name.replace("_", " ") for name in references),
+        "allowed",
+        "what it says",
+    ]
     rows = [
-        [name, *(shown(name, finite(row.get(name))) for row in models), bounds.get(name, ""), MEANINGS[name]]
+        [
+            name,
+            shown(name, finite(card["figures"].get(name))),
+            _interval(name, card["intervals"].get(name)),
+            *(shown(name, finite(row.get(name))) for row in references.values()),
+            bounds.get(name, ""),
+            MEANINGS[name],
+        ]
         for name in FIGURES
     ]
     holdout, market = card["holdout"], card["market"]
-    covered, level = finite(card["range"].get("coverage")), card["level"]
+    covered, level, churn = finite(card["range"].get("coverage")), card["level"], card["churn"]
     return "\n".join(
         [
             f"{card['name']}:v{card['version']}, {market['label']}: sales of {holdout['first']} to {holdout['last']}, "
-            f"valued with what was known on {card['memory_end']}",
+            f"each valued with what was known before its month by a model trained on sales up to {card['memory_end']}",
+            f"(frozen: with what was known on {card['memory_end']})",
             "",
             *_table([heads, *rows]),
             "",
             f"{'none' if covered is None else f'{100 * covered:.1f} %'} of the prices lie inside the "
-            f"{100 * level:.0f} % range. Written to {SCORECARD}",
+            f"{100 * level:.0f} % range.",
+            "Trained again with another seed, values move by "
+            f"{_percent(churn.get('churn_seed_median'))} at the median, {_percent(churn.get('churn_seed_p99'))} at the "
+            "99th percentile.",
+            f"Written to {SCORECARD}",
         ]
     )
 
 
 def _figures(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: row.get(name) for name in FIGURES}
+
+
+def _interval(name: str, interval: Any) -> str:
+    return " to ".join(shown(name, finite(end)) for end in interval) if interval else ""
+
+
+def _percent(raw: Any) -> str:
+    return shown("mdape", finite(raw))
 
 
 def _table(rows: list[list[str]]) -> list[str]:

@@ -1,21 +1,24 @@
 """The BentoML store: the versions that may be served, and the pointer to the one that is.
 
-A version's folder holds `bundle/` and `card.json`; `.assay/champion.json` names the champion and its
-digest. What is in a folder is believed only when its digests agree.
+A version's folder holds `bundle/`, `card.json` and, under `memory/`, newer memories of sales by their
+digest; `.assay/champion.json` names the champion, its digest and the memory it is served with where that
+is not its own. What is in a folder is believed only when its digests agree.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.bundle import BundleError, bundle_digest
+from models.bundle import BundleError, bundle_digest, write_memory
 from models.fault import Fault
 from models.files import read_json, sync, write_json
+from models.valuer import Valuer
 from pipelines.card import model_name, model_tag
 from pipelines.places import STATE
 from pipelines.tracking import home
@@ -35,6 +38,10 @@ class Stored:
     @property
     def bundle(self) -> Path:
         return self.folder / "bundle"
+
+    def memory(self, digest: str) -> Path:
+        """Where a newer memory of sales of this model is kept."""
+        return self.folder / "memory" / digest
 
     @property
     def tag(self) -> str:
@@ -110,11 +117,43 @@ def put(card: Mapping[str, Any], bundle: Path) -> Stored:
     return stored
 
 
-def point_to(stored: Stored) -> None:
-    """Makes the version the one that is served, in one atomic step."""
+def point_to(stored: Stored, memory: str | None = None) -> None:
+    """Makes the version the one that is served, in one atomic step.
+
+    Args:
+        memory: the digest of the memory to serve it with; None leaves the one it is served with.
+    """
+    memory = memory or refreshed_memory(stored)
     pointer = {"tag": stored.tag, "digest": stored.card["digest"], "market": stored.card["market"]["name"]}
+    if memory is not None:
+        pointer["memory"] = memory
     if _read(pointer_file()) != pointer:
         write_json(pointer_file(), pointer)
+
+
+def refreshed_memory(stored: Stored) -> str | None:
+    """The digest of the newer memory that the version is served with; None for its own, or where that isn't whole."""
+    pointer = _read(pointer_file()) or {}
+    digest = str(pointer.get("memory"))
+    if pointer.get("digest") != stored.card["digest"] or "memory" not in pointer:
+        return None
+    try:
+        return digest if bundle_digest(stored.memory(digest)) == digest else None
+    except BundleError:
+        return None
+
+
+def put_memory(stored: Stored, valuer: Valuer) -> str:
+    """Keeps the valuer's memory beside the version it belongs to, and returns its digest."""
+    with tempfile.TemporaryDirectory(dir=stored.folder, prefix=".memory.") as temporary:
+        digest = write_memory(Path(temporary) / "memory", valuer)
+        place = stored.memory(digest)
+        place.parent.mkdir(exist_ok=True)
+        if place.exists():
+            shutil.rmtree(place)
+        (Path(temporary) / "memory").replace(place)
+        sync(place.parent)
+    return digest
 
 
 def _import(tag: str, card: Mapping[str, Any], bundle: Path, folder: Path) -> None:

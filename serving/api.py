@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from serving.champion import Champion
+from serving.comparing import compare
 from serving.edge import OWN_WORDS, ROUTES, log_refusal
 from serving.openapi import model_card, openapi
 from serving.page import page
@@ -38,6 +39,7 @@ def create_app() -> Starlette:
         "/model": _model,
         "/value": partial(_valuation, value_one),
         "/value_batch": partial(_valuation, value_many),
+        "/compare": partial(_valuation, compare),
     }
     routes = [Route(path, _guarded(handler), methods=[ROUTES[path]]) for path, handler in handlers.items()]
     return Starlette(routes=routes)

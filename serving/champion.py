@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
-import math
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import bentoml
 
-from models.bundle import BundleError, read_bundle
+from models.appraisal import appraise
+from models.bundle import BundleError, bundle_digest, memory_digest, read_bundle
+from models.comparables import TOLD
 from models.files import read_json
 from models.market import Market
-from models.valuer import Appraisal, Valuer
+from models.valuer import Valuer
+from serving.sound import is_sound
 
 REPAIR = "run `make repro` to train, judge and promote a model"
-#: What an answer says of the model; the rest of the card is at GET /model.
+#: What an answer says of the model, beside its memory of sales; the rest of the card is at GET /model.
 CITED = ("name", "version", "digest", "run", "data", "commit")
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 class NoChampion(Exception):
@@ -27,18 +31,30 @@ class NoChampion(Exception):
 
 @dataclass(frozen=True)
 class Pointer:
-    """Which model is promoted: its tag in the BentoML store and the digest of its bundle."""
+    """Which model is promoted: its tag in the BentoML store and the digest of its bundle.
+
+    `memory` is the digest of the newer memory of sales it is served with; None means the bundle's own.
+    """
 
     tag: str
     digest: str
+    memory: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.memory is not None and not _DIGEST.fullmatch(self.memory):  # it becomes part of a path
+            raise ValueError(f"the memory {self.memory!r} is no SHA-256 digest")
 
 
 @dataclass(frozen=True)
 class Champion:
-    """What is being served. One object, so that no answer can mix two models."""
+    """What is being served. One object, so that no answer can mix two models or two memories.
+
+    `memory` is the digest of the valuer's memory of sales.
+    """
 
     valuer: Valuer
     card: dict[str, Any]
+    memory: str
 
     @property
     def market(self) -> Market:
@@ -49,8 +65,13 @@ class Champion:
         return str(self.card["digest"])
 
     @property
+    def knows(self) -> dict[str, str]:
+        """The memory of sales: its digest, and the last sale in it."""
+        return {"memory": self.memory, "memory_end": self.valuer.memory_end.isoformat()}
+
+    @property
     def cited(self) -> dict[str, Any]:
-        return {key: self.card[key] for key in CITED}
+        return {key: self.card[key] for key in CITED} | self.knows
 
 
 def pointer_path() -> Path:
@@ -66,7 +87,8 @@ def read_pointer(path: Path) -> Pointer:
     """
     try:
         raw = read_json(path)
-        return Pointer(tag=str(raw["tag"]), digest=str(raw["digest"]))
+        memory = str(raw["memory"]) if "memory" in raw else None
+        return Pointer(tag=str(raw["tag"]), digest=str(raw["digest"]), memory=memory)
     except FileNotFoundError:
         raise NoChampion(f"no model has been promoted: {path} does not exist; {REPAIR}") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -74,18 +96,20 @@ def read_pointer(path: Path) -> Pointer:
 
 
 def load_champion(pointer: Pointer) -> Champion:
-    """The pointer's model from the BentoML store, its digests checked before any parser reads it.
+    """The pointer's model and memory from the BentoML store, digests checked before any parser reads them.
 
     Raises:
-        NoChampion: when the tag is not in the store, the bundle is damaged or not the one that was
-            promoted, or it can't value a typical home.
+        NoChampion: when the tag is not in the store, the bundle or the memory is damaged or not the one
+            that the pointer names, or the model can't value a typical home.
     """
     try:
         directory = Path(bentoml.models.get(pointer.tag).path)
     except (bentoml.exceptions.BentoMLException, ValueError, OSError) as error:
         raise NoChampion(f"{pointer.tag} is not in the BentoML store: {error}; {REPAIR}") from error
     try:
-        valuer, digest = read_bundle(directory / "bundle")
+        memory = _memory(directory, pointer)
+        valuer, digest = read_bundle(directory / "bundle", memory)
+        known = pointer.memory or memory_digest(directory / "bundle")
         card = read_json(directory / "card.json")
         promised = {pointer.digest, card["digest"]}
         card = {key: card[key] for key in CITED} | card
@@ -97,25 +121,30 @@ def load_champion(pointer: Pointer) -> Champion:
         other = " and ".join(sorted(promised - {digest}))
         raise NoChampion(f"{pointer.tag} holds the bundle {digest}, but {other} was promoted; {REPAIR}")
     _prove(valuer, pointer.tag)
-    return Champion(valuer, card)
+    return Champion(valuer, card, known)
+
+
+def _memory(directory: Path, pointer: Pointer) -> Path | None:
+    """Where the memory that the pointer names is kept, its digest checked; None for the bundle's own.
+
+    Raises:
+        BundleError: when it is not there or damaged.
+        NoChampion: when another memory stands in its place.
+    """
+    if pointer.memory is None:
+        return None
+    place = directory / "memory" / pointer.memory
+    if (found := bundle_digest(place)) != pointer.memory:
+        raise NoChampion(f"{place} holds the memory {found}; {REPAIR}")
+    return place
 
 
 def _prove(valuer: Valuer, tag: str) -> None:
     """Values one typical home; a model that can't do so must not be called ready."""
     home = dict(valuer.typical)
     try:
-        appraisal = valuer.appraise([home], valuer.memory_end)[0]
+        appraisal = appraise(valuer, [home], valuer.current_day, TOLD)[0]
     except Exception as error:
         raise NoChampion(f"{tag} can't value a typical home: {error!r}; home: {json.dumps(home)}") from error
-    if not _sound(appraisal):
+    if not is_sound(appraisal):
         raise NoChampion(f"{tag} values a typical home unsoundly: {appraisal}; home: {json.dumps(home)}")
-
-
-def _sound(appraisal: Appraisal) -> bool:
-    figures = (appraisal.low, appraisal.value, appraisal.high)
-    explained = appraisal.base + math.fsum(reason.amount for reason in appraisal.reasons)
-    return (
-        all(math.isfinite(figure) and figure > 0 for figure in figures)
-        and list(figures) == sorted(figures)
-        and abs(explained - appraisal.value) < 0.005
-    )

@@ -31,6 +31,7 @@ ROUTES: Mapping[str, str] = {
     "/model": "GET",
     "/value": "POST",
     "/value_batch": "POST",
+    "/compare": "POST",
     "/livez": "GET",
     "/readyz": "GET",
     "/healthz": "GET",

@@ -4,35 +4,40 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from itertools import islice
 from typing import Any
 
 from models.field import LONGEST_TEXT, is_sendable
 from models.market import Field, Market, Rule
+from models.valuer import PROPERTY
 from serving.problems import FieldError
 
 #: Looking for near names costs time, and nobody reads more.
 MOST_UNKNOWN = 100
+#: Which home it is, so that the model finds its own earlier sales: no fact, so no market declares it.
+PARCEL = Field(PROPERTY, PROPERTY, "category", "Property", missing=True)
 
 
 def parse_home(market: Market, raw: Any) -> tuple[dict[str, Any], list[FieldError]]:
     """The home under the declaration's names, in declared order, and all that is wrong with it.
 
     Numbers come as float, integers as int, flags as bool, categories as text, and None where a
-    value is missing that may be. The home is complete only when the list of faults is empty.
+    value is missing that may be. `property_id` comes last, and only where it is known. The home is
+    complete only when the list of faults is empty.
     """
     if not isinstance(raw, Mapping):
         return {}, [FieldError("home", raw, "an object with the fields of a home", "send a JSON object, in braces")]
-    unknown = (name for name in raw if name not in market)
+    unknown = (name for name in raw if name not in market and name != PROPERTY)
     errors = [_unknown(market, name, raw) for name in islice(unknown, MOST_UNKNOWN)]
     home: dict[str, Any] = {}
-    for field in market.fields:
+    for field in (*market.fields, PARCEL):
         fault = _fault(field, raw)
-        if fault is None:
-            home[field.name] = _typed(field, raw.get(field.name))
-        else:
+        if fault is not None:
             errors.append(fault)
+        elif field is not PARCEL or raw.get(PROPERTY) is not None:
+            home[field.name] = _typed(field, raw.get(field.name))
     errors += _contradictions(market, home)
     return home, _with_swapped_coordinates(market, raw, errors)
 
@@ -63,12 +68,14 @@ def _contradiction(market: Market, rule: Rule, home: Mapping[str, Any]) -> Field
 
 def _unknown(market: Market, name: str, raw: Mapping[str, Any]) -> FieldError:
     """The meant field is one not given yet whose name, source column or label is near."""
-    spellings = {s.lower(): f.name for f in market.fields if f.name not in raw for s in (f.label, f.column, f.name)}
+    parcel = replace(PARCEL, column=market.columns[PROPERTY])
+    absent = [f for f in (parcel, *market.fields) if f.name not in raw]
+    spellings = {s.lower(): f.name for f in absent for s in (f.label, f.column, f.name)}
     near = get_close_matches(name.lower()[:LONGEST_TEXT], spellings, 1)
     return FieldError(
         name[:LONGEST_TEXT],
         raw[name],
-        "one of the fields " + ", ".join(market.field_names),
+        "one of the fields " + ", ".join((*market.field_names, PROPERTY)),
         f"did you mean {spellings[near[0]]!r}?" if near else "leave it out",
     )
 

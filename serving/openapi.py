@@ -6,8 +6,11 @@ from typing import Any
 
 from models.field import LONGEST_TEXT
 from models.market import Field
+from models.valuer import PROPERTY
+from serving.answer_schemas import answer_schemas, object_of, reference
 from serving.champion import Champion
 from serving.edge import MOST_BYTES
+from serving.home import PARCEL
 from serving.problems import CONTENT_TYPE
 from serving.valuing import MOST_HOMES
 
@@ -24,18 +27,23 @@ _STATUSES = {
 
 
 def model_card(champion: Champion) -> dict[str, Any]:
-    """The card of the model that serves, the fields it takes, and the days it can speak for."""
+    """The card of the model that serves, its memory, the fields it takes, and the days it can speak for."""
     valuer = champion.valuer
-    return champion.card | {
-        "as_of": {
-            "earliest": valuer.first_day.isoformat(),
-            "default": valuer.memory_end.isoformat(),
-            "latest": valuer.last_day.isoformat(),
-        },
-        "fields": [_field_card(field) for field in champion.market.fields],
-        "rules": [{"name": rule.name, "says": rule.says} for rule in champion.market.rules],
-        "example": {"home": dict(valuer.typical)},
-    }
+    return (
+        champion.card
+        | champion.knows
+        | {
+            "as_of": {
+                "earliest": valuer.first_day.isoformat(),
+                "default": valuer.current_day.isoformat(),
+                "latest": valuer.last_day.isoformat(),
+            },
+            "fields": [_field_card(field) for field in champion.market.fields],
+            "property_id": _field_card(PARCEL),
+            "rules": [{"name": rule.name, "says": rule.says} for rule in champion.market.rules],
+            "example": {"home": dict(valuer.typical)},
+        }
+    )
 
 
 def _field_card(field: Field) -> dict[str, Any]:
@@ -52,41 +60,53 @@ def _field_card(field: Field) -> dict[str, Any]:
 
 def openapi(champion: Champion) -> dict[str, Any]:
     """OpenAPI 3.1, its schemas derived from the market's declaration."""
-    card = champion.card
-    schemas = {
-        "Home": _home_schema(champion),
-        "Day": _day_schema(champion),
-        "Valuation": _valuation_schema(champion),
-        "Problem": _problem_schema(),
-    }
-    home, day, value = (_ref(name) for name in ("Home", "Day", "Valuation"))
+    home, day = reference("Home"), reference("Day")
     homes = {"type": "array", "items": home, "minItems": 1, "maxItems": MOST_HOMES}
-    example = dict(champion.valuer.typical)
+    values = object_of({"values": {"type": "array", "items": reference("BatchValuation")}})
+    example = {"home": dict(champion.valuer.typical)}
+    earlier = example | {"as_of": champion.valuer.first_day.isoformat()}
     return {
         "openapi": "3.1.0",
-        "info": {"title": f"Valuations of homes in {champion.market.label}", "version": str(card["version"])},
+        "info": {
+            "title": f"Valuations of homes in {champion.market.label}",
+            "version": str(champion.card["version"]),
+        },
         "paths": {
-            "/value": _post("The value of one home", {"home": home}, day, value, {"home": example}),
+            "/value": _post("The value of one home", _question({"home": home}, day), reference("Valuation"), example),
             "/value_batch": _post(
-                "The values of many homes, in order",
-                {"homes": homes},
-                day,
-                _object({"values": {"type": "array", "items": value}}),
-                {"homes": [example]},
+                "The values of many homes, in order, without comparable sales",
+                _question({"homes": homes}, day),
+                values,
+                {"homes": [example["home"]]},
+            ),
+            "/compare": _post(
+                "Two valuations and the steps that lead from one to the other",
+                object_of({"from": reference("Asked"), "to": reference("Asked")}),
+                reference("Comparison"),
+                {"from": earlier, "to": example},
             ),
             "/model": {"get": _operation("The card of the model that serves", {"type": "object"})},
             "/livez": {"get": {"summary": "The process is alive", "responses": {"200": {"description": "alive"}}}},
             "/readyz": {"get": {"summary": "A model can value homes", "responses": {"200": {"description": "ready"}}}},
             "/metrics": {"get": {"summary": "Prometheus metrics", "responses": {"200": {"description": "metrics"}}}},
         },
-        "components": {"schemas": schemas},
+        "components": {
+            "schemas": {
+                "Home": _home_schema(champion),
+                "Day": _day_schema(champion),
+                "Asked": _question({"home": home}, day),
+                **answer_schemas(champion),
+                "Problem": _problem_schema(),
+            }
+        },
     }
 
 
 def _home_schema(champion: Champion) -> dict[str, Any]:
     fields = champion.market.fields
     rules = "; ".join(rule.says for rule in champion.market.rules)
-    return _object({f.name: _field_schema(f) for f in fields}, [f.name for f in fields if not f.missing]) | {
+    properties = {f.name: _field_schema(f) for f in fields} | {PROPERTY: _parcel_schema()}
+    return object_of(properties, [f.name for f in fields if not f.missing]) | {
         "description": f"Rules: {rules}." if rules else "One home."
     }
 
@@ -109,67 +129,39 @@ def _field_schema(field: Field) -> dict[str, Any]:
     return schema
 
 
+def _parcel_schema() -> dict[str, Any]:
+    said = "The home's id in the source of the sales, by which the model finds its own earlier sales"
+    return _field_schema(PARCEL) | {"description": said}
+
+
 def _day_schema(champion: Champion) -> dict[str, Any]:
     days = model_card(champion)["as_of"]
     said = f"The valuation date, from {days['earliest']} to {days['latest']}; left out, {days['default']}."
     return {"type": ["string", "null"], "format": "date", "description": said}
 
 
-def _valuation_schema(champion: Champion) -> dict[str, Any]:
-    money = {"type": "number", "description": f"in {champion.market.currency}"}
-    text = {"type": "string"}
-    return _object(
-        {
-            "id": {
-                "type": "string",
-                "pattern": "^[0-9a-f]{32}$",
-                "description": "the same for the same home, day and model",
-            },
-            "value": money,
-            "currency": {"const": champion.market.currency},
-            "as_of": {"type": "string", "format": "date"},
-            "range": _object({"low": money, "high": money, "level": {"type": "number"}}),
-            "base": _object({"amount": money, "meaning": text}),
-            "reasons": {
-                "type": "array",
-                "items": _object({"name": text, "label": text, "amount": money}),
-                "description": "base.amount plus all amounts is the value, to the cent",
-            },
-            "warnings": {"type": "array", "items": text},
-            "model": _object({key: {"type": ["string", "null"]} for key in champion.cited}),
-        }
-    )
-
-
 def _problem_schema() -> dict[str, Any]:
     text = {"type": "string"}
-    fault = _object({"field": text, "value": {}, "allowed": text, "suggestion": {"type": ["string", "null"]}}) | {
+    fault = object_of({"field": text, "value": {}, "allowed": text, "suggestion": {"type": ["string", "null"]}}) | {
         "additionalProperties": True,
-        "description": "also `row` in a batch, and `rule` when fields contradict each other",
+        "description": "also `row` in a batch, and `rule` when fields contradict each other; "
+        "in a comparison `field` begins with its side, as in `to.as_of`",
     }
     known = {"type": text, "title": text, "status": {"type": "integer"}, "detail": text, "request_id": text}
-    return _object(known | {"errors": {"type": "array", "items": fault}}, list(known))
+    return object_of(known | {"errors": {"type": "array", "items": fault}}, list(known))
 
 
-def _post(
-    summary: str, body: dict[str, Any], day: dict[str, Any], answer: dict[str, Any], example: dict[str, Any]
-) -> dict[str, Any]:
-    schema = _object(body | {"as_of": day}, list(body))
-    content = {"application/json": {"schema": schema, "example": example}}
+def _question(what: dict[str, Any], day: dict[str, Any]) -> dict[str, Any]:
+    return object_of(what | {"as_of": day}, list(what))
+
+
+def _post(summary: str, question: dict[str, Any], answer: dict[str, Any], example: dict[str, Any]) -> dict[str, Any]:
+    content = {"application/json": {"schema": question, "example": example}}
     return {"post": _operation(summary, answer) | {"requestBody": {"required": True, "content": content}}}
 
 
 def _operation(summary: str, answer: dict[str, Any]) -> dict[str, Any]:
-    problem = {CONTENT_TYPE: {"schema": _ref("Problem")}}
+    problem = {CONTENT_TYPE: {"schema": reference("Problem")}}
     refusals = {str(status): {"description": said, "content": problem} for status, said in _STATUSES.items()}
     answered = {"description": "answered", "content": {"application/json": {"schema": answer}}}
     return {"summary": summary, "responses": {"200": answered, **refusals}}
-
-
-def _object(properties: dict[str, Any], required: list[str] | None = None) -> dict[str, Any]:
-    needed = list(properties) if required is None else required
-    return {"type": "object", "properties": properties, "required": needed, "additionalProperties": False}
-
-
-def _ref(name: str) -> dict[str, Any]:
-    return {"$ref": f"#/components/schemas/{name}"}

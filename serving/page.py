@@ -22,8 +22,9 @@ _PAGE = Template("""<!doctype html>
 <h1>Assay</h1>
 <p>$state</p>
 <table>
-  <tr><td><code>POST /value</code><td>the value of one home, its range and its reasons
+  <tr><td><code>POST /value</code><td>the value of one home: ranges, reasons and comparable sales
   <tr><td><code>POST /value_batch</code><td>the values of many homes
+  <tr><td><code>POST /compare</code><td>two valuations, and the steps from one to the other
   <tr><td><a href="/model"><code>GET /model</code></a><td>the model that serves, the fields it takes
   <tr><td><a href="/openapi.json"><code>GET /openapi.json</code></a><td>this interface, for machines
   <tr><td><a href="/livez"><code>GET /livez</code></a><td>the process is alive

@@ -35,10 +35,11 @@ def _tag(name: str) -> Tag:
 
 @attrs.frozen
 class PackedChampion(BentoModel):
-    """The champion as `bentoml build` packs it: its digest written down, and never looked for in a cloud."""
+    """The champion as `bentoml build` packs it: its digests written down, and never looked for in a cloud."""
 
     tag: Tag = attrs.field(converter=_tag)
     digest: str = ""
+    memory: str | None = None
 
     def to_info(self, alias: str | None = None) -> Any:
         if self.stored is None:
@@ -46,7 +47,8 @@ class PackedChampion(BentoModel):
                 f"there is no champion to build a bento of: {self.tag} is not in the BentoML store "
                 f"that BENTOML_HOME names; {REPAIR}, then `make bento`"
             )
-        return attrs.evolve(super().to_info(alias), metadata={"digest": self.digest})
+        metadata = {"digest": self.digest} | ({} if self.memory is None else {"memory": self.memory})
+        return attrs.evolve(super().to_info(alias), metadata=metadata)
 
     def resolve(self, base_path: Any = None) -> Any:
         """Only what is in the store already; a server without it starts, and says what is missing."""
@@ -58,7 +60,7 @@ def _packed() -> PackedChampion:
         pointer = read_pointer(pointer_path())
     except NoChampion:
         return PackedChampion("valuation:none")
-    return PackedChampion(pointer.tag, pointer.digest)
+    return PackedChampion(pointer.tag, pointer.digest, pointer.memory)
 
 
 @bentoml.service(
@@ -83,7 +85,8 @@ class Valuation:
             self.missing = str(error)
             _log.error("not ready: %s", error)
         else:
-            _log.info("serving %s version %s", self.champion.card["name"], self.champion.card["version"])
+            card, until = self.champion.card, self.champion.valuer.memory_end
+            _log.info("serving %s version %s, sales up to %s", card["name"], card["version"], until)
         gc.freeze()  # the model is for ever: collections that walk it cost tenths of a second
 
     async def __is_ready__(self) -> bool:
@@ -96,4 +99,4 @@ def _promoted() -> Pointer:
     if service.bento is None:
         return read_pointer(pointer_path())
     info = service.bento.info.all_models[0]
-    return Pointer(tag=str(info.tag), digest=str(info.metadata["digest"]))
+    return Pointer(str(info.tag), str(info.metadata["digest"]), info.metadata.get("memory"))

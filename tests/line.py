@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,15 @@ import numpy as np
 import pandas as pd
 
 from models.bundle import write_bundle
-from models.evaluation import evaluation, reference_values, valued_holdout
+from models.churn import churn_figures
+from models.evaluation import backtest_figures, evaluation, valued_holdout
 from models.files import write_json, write_parquet, write_text
+from models.fit import Judged, Settings, backtest, fit_valuer, judge_folds
 from models.gate_bounds import Bounds
-from models.split import before, plan_split, within
-from models.training import fit_valuer, make_fold
+from models.memory import build_memory
+from models.references import reference_values
+from models.split import Split, Window, before, plan_split, within
+from models.training import Learnt, learn, make_fold
 from models.valuer import Valuer
 from tests.town import SEARCHED, town, town_sales
 
@@ -36,6 +41,7 @@ GATE: dict[str, Any] = {
 }
 BOUNDS = Bounds.from_params(GATE, "town")
 GOOD, OTHER, BETTER, WORSE = 80, 90, 100, 3  # rounds of boosting
+BAGS = 2
 
 
 @cache
@@ -44,35 +50,58 @@ def sales() -> pd.DataFrame:
 
 
 @cache
+def split() -> Split:
+    return plan_split(sales()["sale_date"], 12, 2, 12)
+
+
+@cache
 def split_sales() -> tuple[pd.DataFrame, pd.DataFrame]:
-    windows = plan_split(sales()["sale_date"], 12, 2, 12)
-    return before(sales(), windows.train_end), within(sales(), windows.holdout)
+    return before(sales(), split().train_end), within(sales(), split().holdout)
+
+
+@cache
+def learnt() -> Learnt:
+    """Of all sales; what was known of the earlier ones is the same as without the later."""
+    return learn(build_memory(sales(), town()))
+
+
+@cache
+def judged(rounds: int) -> list[Judged]:
+    return judge_folds([make_fold(learnt(), window) for window in split().folds], settings(rounds))
+
+
+def settings(rounds: int) -> Settings:
+    return Settings(SEARCHED, rounds, BAGS, 7)
 
 
 @cache
 def valuer(rounds: int) -> Valuer:
-    train, _ = split_sales()
-    folds = [make_fold(train, window, town()) for window in plan_split(sales()["sale_date"], 12, 2, 12).folds]
-    return fit_valuer(train, town(), folds, SEARCHED, rounds, 7, level=0.9, horizon_days=400)
+    known = replace(learnt().rows(None, split().train_end), memory=learnt().memory.before(split().train_end))
+    return fit_valuer(known, judged(rounds), settings(rounds), level=0.9, horizon_days=400)
 
 
 @cache
-def references() -> dict[str, np.ndarray]:
-    return reference_values(*split_sales(), town(), SEARCHED, GOOD, 7)
+def references(window: Window) -> dict[str, np.ndarray]:
+    return reference_values(learnt(), window, 7)
 
 
 def lay_line(rounds: int = GOOD) -> str:
     """All of `data/` as the line leaves it for a candidate of so many trees; the bundle's digest."""
     train, holdout = split_sales()
     model = valuer(rounds)
+    live = model.refreshed(sales())
     write_parquet("data/validated/sales.parquet", sales())
     write_parquet("data/split/holdout.parquet", holdout)
     lay_study(rounds)
     shutil.rmtree("data/model", ignore_errors=True)
     digest = write_bundle("data/model", model)
-    valued = valued_holdout(model, holdout)
+    valued = valued_holdout(model, live, holdout)
     write_parquet("data/reports/holdout.parquet", valued)
-    figures = evaluation(model, holdout, valued, references(), train)
+    told = backtest(judged(rounds)).merge(train[["sale_id", "price"]], on="sale_id")
+    figures = evaluation(live, holdout, valued, references(split().holdout), train, 7) | {
+        "backtest": backtest_figures(told, {f"{w.first:%Y-%m}": references(w) for w in split().folds}),
+        "churn": churn_figures({"seed": np.array([0.001, 0.002]), "data": np.array([0.002, 0.004])}),
+    }
     write_json("data/reports/evaluation.json", {"market": "town", "model": digest, **figures})
     write_text("data/reports/validation.html", "<p>All well.</p>")
     write_text("data/reports/plots/errors.png", "a picture")

@@ -21,15 +21,18 @@ import pandas as pd
 import requests
 from bentoml._internal.models import ModelStore
 
-from models.bundle import write_bundle
-from models.files import write_json
+from models.bundle import write_bundle, write_memory
+from models.files import read_json, write_json
+from models.fit import Settings, fit_valuer, judge_folds
 from models.market import Market
-from models.split import Window
-from models.training import fit_valuer, make_fold
+from models.memory import build_memory
+from models.split import plan_split
+from models.training import learn, make_fold
 from models.valuer import Valuer
 
 ROOT = Path(__file__).resolve().parent.parent
 TAG = "valuation-harbour:v7"
+SETTINGS = Settings({"num_leaves": 15, "learning_rate": 0.1, "alpha": 0.2}, rounds=60, bags=2, seed=1)
 
 MARKET = Market.from_dict(
     {
@@ -111,27 +114,42 @@ HOME: dict[str, Any] = {
 }
 
 
-def sales(count: int = 700, seed: int = 7) -> pd.DataFrame:
-    """Canonical sales of three years, the price a known function of the home and a rising market."""
+def sales(count: int = 900, seed: int = 7, first: str = "2019-01-01", days: int = 3 * 365) -> pd.DataFrame:
+    """Canonical sales, the price a known function of the home, a rising market, and what no field tells of the home.
+
+    Most homes sell more than once, so what no field tells can be learnt from their own earlier sales.
+    """
     rng = np.random.default_rng(seed)
-    days = np.sort(rng.integers(0, 3 * 365, count))
-    area, rooms = rng.uniform(30, 300, count).round(1), rng.integers(1, 6, count).astype("float64")
-    lift = rng.integers(0, 2, count).astype("float64")
-    kind = rng.choice(["flat", "house"], count)
+    homes = _homes()
+    sold = homes.iloc[rng.integers(0, len(homes), count)].reset_index(drop=True)
+    day = pd.Timestamp(first) + pd.to_timedelta(np.sort(rng.integers(0, days, count)), unit="D")
+    trend = 0.0002 * (day - pd.Timestamp("2019-01-01")).days.to_numpy()
     log_price = (
-        8 + 0.9 * np.log(area) + 0.05 * lift + 0.1 * (kind == "house") + 0.0002 * days + rng.normal(0, 0.08, count)
+        8
+        + 0.9 * np.log(sold["living_area"])
+        + 0.05 * sold["lift"]
+        + 0.1 * (sold["kind"] == "house")
+        + sold.pop("untold")
+        + trend
+        + rng.normal(0, 0.04, count)
     )
+    sold.insert(0, "sale_id", [f"{first}-{i}" for i in range(count)])
+    sold.insert(2, "sale_date", day)
+    sold.insert(3, "price", np.exp(log_price).round())
+    return sold
+
+
+def _homes(count: int = 400) -> pd.DataFrame:
+    rng = np.random.default_rng(3)
     return pd.DataFrame(
         {
-            "sale_id": [f"s{i}" for i in range(count)],
             "property_id": [f"p{i}" for i in range(count)],
-            "sale_date": pd.Timestamp("2019-01-01") + pd.to_timedelta(days, unit="D"),
-            "price": np.exp(log_price).round(),
-            "living_area": area,
+            "untold": rng.normal(0, 0.15, count),
+            "living_area": rng.uniform(30, 300, count).round(1),
             "plot": rng.uniform(0, 500, count).round(1),
-            "rooms": rooms,
-            "lift": lift,
-            "kind": kind,
+            "rooms": rng.integers(1, 6, count).astype("float64"),
+            "lift": rng.integers(0, 2, count).astype("float64"),
+            "kind": rng.choice(["flat", "house"], count),
             "quarter": rng.choice(["old port", "hill", "new town"], count),
             "energy": np.where(rng.uniform(size=count) < 0.3, np.nan, rng.uniform(20, 400, count).round()),
             "lat": rng.uniform(51, 51.4, count).round(4),
@@ -140,10 +158,18 @@ def sales(count: int = 700, seed: int = 7) -> pd.DataFrame:
     )
 
 
+def later_sales() -> pd.DataFrame:
+    """Sales of the quarter after those that the model is trained on."""
+    return sales(90, seed=8, first="2022-01-01", days=90)
+
+
 def train() -> Valuer:
+    """The model of the sales of 2019 to 2021, its ranges read from errors out of time."""
     table = sales()
-    fold = make_fold(table, Window(pd.Timestamp("2021-07-01"), pd.Timestamp("2022-01-01")), MARKET)
-    return fit_valuer(table, MARKET, [fold], {"num_leaves": 15, "learning_rate": 0.1}, 60, 1, 0.9, 366)
+    learnt = learn(build_memory(table, MARKET))
+    windows = plan_split(table["sale_date"], holdout_months=6, fold_count=2, fold_months=6).folds
+    judged = judge_folds([make_fold(learnt, window) for window in windows], SETTINGS)
+    return fit_valuer(learnt, judged, SETTINGS, level=0.9, horizon_days=366)
 
 
 def promote(valuer: Valuer, place: Path) -> dict[str, str]:
@@ -167,6 +193,17 @@ def promote(valuer: Valuer, place: Path) -> dict[str, str]:
     return environment(place)
 
 
+def refresh(valuer: Valuer, place: Path) -> str:
+    """Puts the valuer's memory beside the promoted model, names it in the pointer, and returns its digest."""
+    fresh = place / "memory"
+    digest = write_memory(fresh, valuer)
+    kept = memory_of(place, digest)
+    kept.parent.mkdir(exist_ok=True)
+    fresh.replace(kept)
+    write_json(place / "champion.json", read_json(place / "champion.json") | {"memory": digest})
+    return digest
+
+
 def environment(place: Path) -> dict[str, str]:
     """A server's surroundings: nothing of ours but the store and the pointer under `place`."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
@@ -176,6 +213,10 @@ def environment(place: Path) -> dict[str, str]:
 
 def bundle_of(place: Path) -> Path:
     return place / "bentoml" / "models" / "valuation-harbour" / "v7" / "bundle"
+
+
+def memory_of(place: Path, digest: str) -> Path:
+    return bundle_of(place).parent / "memory" / digest
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.served import HOME, ROOT, environment, promote, serving, train
+from tests.served import HOME, ROOT, environment, later_sales, promote, refresh, serving, train
 
 
 def bentoml(*arguments: str, cwd: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -19,7 +19,9 @@ def bentoml(*arguments: str, cwd: Path, env: dict[str, str]) -> subprocess.Compl
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("builder")
-    env = promote(train(), place)
+    valuer = train()
+    env = promote(valuer, place)
+    refresh(valuer.refreshed(later_sales()), place)
     for arguments in (("build",), ("export", "valuation:latest", str(place / "valuation.bento"))):
         done = bentoml(*arguments, cwd=ROOT, env=env)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -34,6 +36,7 @@ def test_a_bento_serves_on_a_machine_that_has_nothing_else(archive: Path, tmp_pa
         answer = server.post("/value", {"home": HOME})
         assert answer.status_code == 200
         assert answer.json()["model"]["version"] == "7"
+        assert answer.json()["model"]["memory_end"] == f"{later_sales()['sale_date'].max():%Y-%m-%d}"
     code = next((tmp_path / "bentoml" / "bentos" / "valuation").glob("*/src"))
     assert {path.name for path in code.iterdir()} <= {"serving", "models", "bentofile.yaml", "__pycache__"}
 

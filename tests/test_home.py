@@ -61,6 +61,21 @@ def test_an_open_category_takes_short_printable_text_only(text):
     assert set(faults(quarter=text)) == {"quarter"}
 
 
+def test_the_property_id_is_optional_text_and_comes_last():
+    assert list(parse_home(MARKET, {"property_id": "p3"} | HOME)[0]) == [*MARKET.field_names, "property_id"]
+    assert parse_home(MARKET, HOME | {"property_id": None}) == (HOME, [])
+
+
+@pytest.mark.parametrize("text", ["", " ", "a\nb", "a\x00", "\ud800", "a\u202eb", "x" * 201, 5, True, ["p3"]])
+def test_a_property_id_is_short_printable_text_only(text):
+    assert set(faults(property_id=text)) == {"property_id"}
+
+
+@pytest.mark.parametrize("wrong", ["propertyid", "parcel", "Property"])
+def test_a_property_id_under_another_name_is_answered_with_the_right_one(wrong):
+    assert faults(**{wrong: "p3"}) == {wrong: "did you mean 'property_id'?"}
+
+
 def test_a_missing_field_is_refused_unless_declared_to_may_be_missing():
     home, errors = parse_home(MARKET, {k: v for k, v in HOME.items() if k not in ("energy", "plot")})
     assert [e.field for e in errors] == ["plot"]
@@ -109,12 +124,13 @@ ANYTHING = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from(MARKET.field_names) | st.text(max_size=8), ANYTHING))
+@given(st.dictionaries(st.sampled_from([*MARKET.field_names, "property_id"]) | st.text(max_size=8), ANYTHING))
 def test_whatever_is_sent_is_refused_or_comes_out_as_declared(raw):
     home, errors = parse_home(MARKET, HOME | raw)
-    assert not any(name not in MARKET for name in raw) or errors
+    assert errors or all(name in MARKET or name == "property_id" for name in raw)
     if not errors:
         assert all(home[name] == (HOME | raw).get(name) for name in MARKET.field_names)
+        assert home.get("property_id") == raw.get("property_id")
         assert parse_home(MARKET, home) == (home, [])
 
 

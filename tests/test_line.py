@@ -76,7 +76,8 @@ def line(project_folder: Path) -> Project:
     project = Project(project_folder)
     project.edit("params.yaml", "market: seattle", f"market: {NAME}")
     project.edit("params.yaml", "trials: 24 ", "trials: 2 ")
-    project.edit("params.yaml", "max_rounds: 1000", "max_rounds: 300")
+    project.edit("params.yaml", "max_rounds: 750", "max_rounds: 200")
+    project.edit("params.yaml", "bags: 16 ", "bags: 3 ")
     project.run("git", "init", "--quiet")
     project.run("git", "add", "--all")
     who = ("-c", "user.name=A tester", "-c", "user.email=tester@assay.invalid")
@@ -110,7 +111,34 @@ def test_one_file_takes_a_market_to_a_served_value(line: Project, tmp_path: Path
     assert answer["currency"] == "EUR"
     assert answer["range"]["low"] < answer["value"] < answer["range"]["high"]
     assert answer["model"]["digest"] == line.champion()[1]
-    assert {reason["name"] for reason in answer["reasons"]} >= {"neighbourhood", "market", "rounding"}
+    assert {reason["name"] for reason in answer["reasons"]} >= {"location", "market", "rounding"}
+
+
+def test_it_beats_the_forest_on_the_declared_columns_and_every_reference_model(line: Project) -> None:
+    evaluation = line.json("data/reports/evaluation.json")
+    years = [{"candidate": evaluation["figures"], **evaluation["references"]}, *evaluation["backtest"].values()]
+    for models in years:
+        ours = models["candidate"]["mdape"]
+        assert "raw_forest" in models
+        assert [name for name, figures in models.items() if figures["mdape"] < ours] == []
+
+
+def test_the_memory_takes_in_new_sales_without_training(changing: Project, tmp_path: Path) -> None:
+    before = changing.json(".assay/champion.json")
+    assert changing.run("python", "-m", "pipelines.refresh").returncode == 0
+    pointer = changing.json(".assay/champion.json")
+    assert pointer == before | {"memory": pointer["memory"]}
+    again = changing.run("python", "-m", "pipelines.refresh")
+    assert "nothing to do" in again.stdout
+    assert changing.json(".assay/champion.json") == pointer
+    assert changing.repro()[0] == ["promote"]
+    assert changing.json(".assay/champion.json") == pointer
+    env = changing.env | {"BENTOML_HOME": str(changing.root / ".assay/bentoml")}
+    with serving("serving.service:Valuation", changing.root, env, tmp_path / "log") as server:
+        answer = server.post("/value", server.get("/model").json()["example"]).json()
+    assert answer["model"]["memory"] == pointer["memory"]
+    sales = pd.read_parquet(changing.root / "data/validated/sales.parquet")
+    assert answer["model"]["memory_end"] == f"{sales['sale_date'].max():%Y-%m-%d}"
 
 
 def test_all_places_that_tell_a_figure_tell_the_same(line: Project) -> None:
@@ -141,7 +169,7 @@ def test_a_changed_parameter_runs_what_hangs_on_it_and_no_more(changing: Project
 
 def test_a_worse_model_is_refused_in_words_and_the_champion_stays(changing: Project) -> None:
     champion = changing.champion()
-    changing.edit("params.yaml", "max_rounds: 300", "max_rounds: 3")
+    changing.edit("params.yaml", "max_rounds: 200", "max_rounds: 3")
     _, said = changing.repro()
     assert "REFUSED" in said
     assert "typical error" in said
@@ -151,7 +179,7 @@ def test_a_worse_model_is_refused_in_words_and_the_champion_stays(changing: Proj
 
 def test_an_experiment_is_logged_and_never_moves_the_champion(changing: Project) -> None:
     champion = changing.champion()
-    done = changing.run("dvc", "exp", "run", "--name", "shallow", "--set-param", "tune.max_rounds=200")
+    done = changing.run("dvc", "exp", "run", "--name", "shallow", "--set-param", "tune.max_rounds=150")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "EXPERIMENT" in done.stdout
     assert changing.champion() == champion

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from models.declaration import DeclarationError
-from models.field import DIRECTIONS, FIELD_KEYS, FIELD_TYPES, ROLES, RULE_KEYS, plain
+from models.field import DIRECTIONS, FIELD_KEYS, FIELD_TYPES, GROUPS, ROLES, RULE_KEYS, plain
 from models.market import COLUMN_KEYS, MARKET_KEYS, PRICE_KEYS, SOURCE_KEYS, Market
+from models.reasons import GROUP_LABELS
 from pipelines.ingest import ingest
 from pipelines.market_file import MarketFileError, load_market
 from tests.second_market import write_second_market
@@ -64,6 +65,58 @@ def test_declared_values_are_kept_as_cells_are():
     assert Market.from_dict(raw)["zone"].values == ("Old Town", "1")
 
 
+@pytest.mark.parametrize(
+    ("kind", "role", "told_under"),
+    [
+        ("number", None, "facts"),
+        ("number", "living_area", "size"),
+        ("number", "latitude", "location"),
+        ("number", "longitude", "location"),
+        ("category", "neighbourhood", "location"),
+        ("category", "property_type", "type"),
+    ],
+)
+def test_a_field_is_told_under_what_its_role_says_unless_it_says_itself(kind, role, told_under):
+    raw = _town() | {"fields": [{"name": "fact", "column": "fact", "type": kind, "label": "Fact"}]}
+    if role is not None:
+        raw["fields"][0]["role"] = role
+    if role in ("latitude", "longitude"):
+        other = {"latitude": "longitude", "longitude": "latitude"}[role]
+        raw["fields"].append({"name": other, "column": other, "type": "number", "label": other, "role": other})
+    del raw["rules"]
+    assert Market.from_dict(raw)["fact"].group == told_under
+    for group in GROUPS:
+        raw["fields"][0]["group"] = group
+        assert Market.from_dict(raw)["fact"].group == group
+
+
+@pytest.mark.parametrize("group", ["", "Location", "market", "rounding", 3, True, ["size"]])
+def test_no_other_group_is_accepted(group):
+    raw = _town()
+    raw["fields"][1]["group"] = group
+    with pytest.raises(DeclarationError, match=r"fields.*group: is .*; allowed: location, size, quality") as caught:
+        Market.from_dict(raw)
+    assert caught.value.where == ("fields", 1, "group")
+
+
+def test_every_group_has_words_to_be_told_in():
+    assert set(GROUPS) < set(GROUP_LABELS)
+    assert len(set(GROUP_LABELS.values())) == len(GROUP_LABELS)
+
+
+def test_a_market_says_where_homes_are_by_coordinates_or_neighbourhood():
+    raw = _town()
+    assert not Market.from_dict(raw).says_where
+    area = {"name": "area", "column": "a", "type": "category", "label": "Area"}
+    assert not Market.from_dict(raw | {"fields": [*raw["fields"], area | {"role": "property_type"}]}).says_where
+    assert Market.from_dict(raw | {"fields": [*raw["fields"], area | {"role": "neighbourhood"}]}).says_where
+    both = [
+        {"name": role, "column": role, "type": "number", "label": role, "role": role}
+        for role in ("latitude", "longitude")
+    ]
+    assert Market.from_dict(raw | {"fields": [*raw["fields"], *both]}).says_where
+
+
 def test_every_shipped_and_tested_market_survives_the_round_trip(tmp_path):
     for path in (ROOT / "data/markets/seattle.yaml", write_second_market(tmp_path, count=20)):
         market = load_market(path)
@@ -92,6 +145,7 @@ def _fields(draw, name):
         field |= draw(st.sampled_from([{}, {"values": draw(st.lists(_texts, min_size=1, unique_by=plain))}]))
     else:
         field |= draw(st.sampled_from([{}, *({"direction": d} for d in DIRECTIONS)]))
+    field |= draw(st.sampled_from([{}, *({"group": g} for g in GROUPS)]))
     return field | draw(st.sampled_from([{}, {"missing": True}]))
 
 

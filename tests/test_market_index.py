@@ -1,16 +1,15 @@
 """The index finds the market's real trend, bridges gaps, carries on, and never looks ahead."""
 
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from models.hedonic import fit_hedonic
-from models.market_index import MarketIndex
-from models.split import before, plan_split
-from models.training import make_fold
-from tests.town import TREND, town, town_sales
+from models.market_index import TREND_MONTHS, MarketIndex
+from models.memory import month_period
+from tests.town import TREND, town, town_memory, town_sales
 
 
 def test_the_trend_that_made_the_prices_is_found():
@@ -41,15 +40,32 @@ def test_one_absurd_sale_hardly_moves_it():
     assert np.abs(honest - poisoned).max() < 0.01
 
 
-def test_later_sales_change_nothing_that_a_fold_knows():
-    sales = town_sales()
-    window = plan_split(sales["sale_date"], 12, 2, 12).folds[0]
-    planted = sales.copy()
-    planted.loc[planted["sale_date"] >= window.first, "price"] *= 3
-    honest, other = make_fold(sales, window, town()), make_fold(planted, window, town())
-    np.testing.assert_array_equal(honest.known.index.levels, other.known.index.levels)
-    np.testing.assert_array_equal(honest.known.target, other.known.target)
-    assert honest.known.index.levels.shape == fit_hedonic(before(sales, window.first), town()).index.levels.shape
+def test_what_a_month_is_foreseen_to_be_is_the_trend_of_the_months_before():
+    """The vintage of a month ends with the month before it, and carries on as the town's prices do."""
+    memory = town_memory()
+    for month in range(memory.first_month + TREND_MONTHS, memory.end_month + 1):
+        index = memory.index(month)
+        middle = month_period(month).start_time + timedelta(days=14)
+        assert len(index.levels) == month - memory.month[0]
+        ahead = np.diff(index.level([middle - timedelta(days=30), middle]))[0]
+        assert ahead == pytest.approx(TREND, abs=0.006)
+
+
+def test_all_vintages_agree_on_the_trend_that_made_the_prices():
+    memory = town_memory()
+    days = [date(2016, 1, 15), date(2017, 1, 15)]
+    months = range(memory.end_month - 24, memory.end_month + 1)
+    moves = [np.diff(memory.index(month).level(days))[0] for month in months]
+    assert moves == pytest.approx([12 * TREND] * 25, abs=0.02)
+
+
+def test_before_its_first_month_it_is_flat():
+    index = fit_hedonic(town_sales(), town()).index
+    assert index.level([date(1990, 1, 1), index.first_day]).tolist() == [index.levels[0]] * 2
+
+
+def test_one_month_has_no_trend():
+    assert MarketIndex(pd.Period("2015-01", "M"), np.array([12.0])).level([date(2030, 1, 1)]).tolist() == [12.0]
 
 
 def test_it_survives_the_way_to_parquet_and_back():
@@ -62,11 +78,3 @@ def test_it_survives_the_way_to_parquet_and_back():
 def test_it_moves_from_day_to_day_without_a_jump():
     index = fit_hedonic(town_sales(), town()).index
     assert np.abs(np.diff(index.level(pd.Series(pd.date_range("2015-01-01", "2021-01-01"))))).max() < 0.002
-
-
-def test_the_hedonic_regression_values_homes_it_has_not_seen():
-    sales = town_sales()
-    train, later = sales[:1200], sales[1200:]
-    hedonic = fit_hedonic(train, town())
-    error = np.abs(hedonic.value(later, later["sale_date"]) / later["price"] - 1)
-    assert np.median(error) < 0.10

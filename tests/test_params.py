@@ -19,10 +19,10 @@ tune:
   trials: 5
   keep_best: 2
   max_rounds: 100
-  patience: 10
   search:
     num_leaves: {low: 8, high: 64, log: true, integer: true}
     lambda_l2: {low: 0, high: 9.5}
+train: {bags: 3}
 serve: {horizon_days: 372, level: 0.9}
 gate:
   default:
@@ -35,7 +35,7 @@ gate:
   markets:
     town: {min_rows: 40}
 """
-SEARCH = PARAMS[PARAMS.index("search:") : PARAMS.index("\nserve:")]
+SEARCH = PARAMS[PARAMS.index("search:") : PARAMS.index("\ntrain:")]
 GATE = PARAMS[PARAMS.index("gate:") :]
 
 
@@ -78,20 +78,21 @@ def test_what_may_be_searched_overrides_nothing_that_is_fixed():
         ("max_shift: 0.25", "max_shift: -1", ":3: validate.max_shift: is -1; allowed: a number from 0 to 1"),
         ("fold_count: 3", "fold_count: 0", ":4: split.fold_count: is 0; allowed: a whole number of at least 1"),
         ("trials: 5", "trials: many", ":6: tune.trials: is 'many'; allowed: a whole number"),
-        ("high: 64", "high: 64.5", ":11: tune.search.num_leaves.high: is 64.5; allowed: a whole number"),
-        ("high: 64", "high: 8", ":11: tune.search.num_leaves.high: is 8; allowed: a number above low"),
-        ("low: 0, high", "low: 0, log: true, high", ":12: tune.search.lambda_l2.low: is 0; allowed: a number above 0"),
-        ("low: 0, high", "lo: 0, high", ":12: tune.search.lambda_l2.lo: unknown key; .*did you mean 'low'"),
+        ("high: 64", "high: 64.5", ":10: tune.search.num_leaves.high: is 64.5; allowed: a whole number"),
+        ("high: 64", "high: 8", ":10: tune.search.num_leaves.high: is 8; allowed: a number above low"),
+        ("low: 0, high", "low: 0, log: true, high", ":11: tune.search.lambda_l2.low: is 0; allowed: a number above 0"),
+        ("low: 0, high", "lo: 0, high", ":11: tune.search.lambda_l2.lo: unknown key; .*did you mean 'low'"),
         ("level: 0.9", "level: 90", ":13: serve.level: is 90; allowed: a number from 0.5 to 0.99"),
-        (SEARCH, "search: {}", ":10: tune.search: names no LightGBM parameter"),
-        (SEARCH, "search: [num_leaves]", ":10: tune.search: must be a mapping with the keys learning_rate, "),
-        ("lambda_l2: {", "lamda_l2: {", ":12: tune.search.lamda_l2: unknown key; .*did you mean 'lambda_l2'"),
-        ("lambda_l2: {", "reg_lambda: {", ":12: tune.search.reg_lambda: unknown key; allowed: learning_rate, "),
-        ("lambda_l2: {", "num_threads: {", ":12: tune.search.num_threads: unknown key"),
-        ("9.5}", "9, integer: true}", ":12: tune.search.lambda_l2.integer: lambda_l2 takes any number"),
-        (", integer: true", "", ":11: tune.search.num_leaves: num_leaves takes whole numbers alone; set integer: true"),
-        ("integer: true", "integer: false", ":11: tune.search.num_leaves.integer: num_leaves takes whole numbers"),
-        ("num_leaves: {low: 8, high: 64, log: true, integer: true}", "num_leaves: 8", ":11: .*must be a mapping"),
+        ("bags: 3", "bags: 0", ":12: train.bags: is 0; allowed: a whole number from 1 to 100"),
+        (SEARCH, "search: {}", ":9: tune.search: names no LightGBM parameter"),
+        (SEARCH, "search: [num_leaves]", ":9: tune.search: must be a mapping with the keys alpha, learning_rate, "),
+        ("lambda_l2: {", "lamda_l2: {", ":11: tune.search.lamda_l2: unknown key; .*did you mean 'lambda_l2'"),
+        ("lambda_l2: {", "reg_lambda: {", ":11: tune.search.reg_lambda: unknown key; allowed: alpha, learning_rate, "),
+        ("lambda_l2: {", "num_threads: {", ":11: tune.search.num_threads: unknown key"),
+        ("9.5}", "9, integer: true}", ":11: tune.search.lambda_l2.integer: lambda_l2 takes any number"),
+        (", integer: true", "", ":10: tune.search.num_leaves: num_leaves takes whole numbers alone; set integer: true"),
+        ("integer: true", "integer: false", ":10: tune.search.num_leaves.integer: num_leaves takes whole numbers"),
+        ("num_leaves: {low: 8, high: 64, log: true, integer: true}", "num_leaves: 8", ":10: .*must be a mapping"),
         ("horizon_days: 372", "horizon_days: 371", ":13: serve.horizon_days: is 371; allowed: .* at least 372, "),
         (GATE, "gate: 3", ":14: gate: must be a mapping"),
         (GATE, "gate:", ":14: gate: is empty"),

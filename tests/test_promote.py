@@ -100,11 +100,14 @@ def test_the_logged_model_gives_the_served_values(line):
     run()
     homes = pd.read_parquet("data/split/holdout.parquet")
     loaded = mlflow.pyfunc.load_model("models:/valuation-town@champion")
-    asked = homes[["area", "quarter", "rooms", "pool", "noise"]]
+    asked = homes[["property_id", "area", "quarter", "rooms", "pool", "noise"]]
     dated = asked.assign(as_of=homes["sale_date"].dt.strftime("%Y-%m-%d"))
-    np.testing.assert_array_equal(loaded.predict(dated), pd.read_parquet("data/reports/holdout.parquet")["value"])
+    told = pd.read_parquet("data/reports/holdout.parquet")
+    np.testing.assert_array_equal(loaded.predict(dated), told["value_frozen"])
     valuer, _ = read_bundle("data/model")
-    np.testing.assert_array_equal(loaded.predict(asked), valuer.value(asked, valuer.memory_end))
+    np.testing.assert_array_equal(loaded.predict(asked), valuer.value(asked, valuer.current_day))
+    strangers = asked.drop(columns="property_id")
+    np.testing.assert_array_equal(loaded.predict(strangers), valuer.value(strangers, valuer.current_day))
     assert not [p for p in Path("mlartifacts").rglob("*") if p.suffix in (".pkl", ".pickle", ".joblib", ".skops")]
 
 
@@ -244,7 +247,7 @@ def test_where_another_market_serves_a_refusal_says_so(line):
 def test_a_holdout_beyond_the_horizon_names_the_setting(line):
     valuer = replace(read_bundle("data/model")[0], horizon_days=30)
     with pytest.raises(Fault, match=r"serve\.horizon_days in params.yaml \(now 30\)"):
-        value_holdout(valuer, pd.read_parquet("data/split/holdout.parquet"))
+        value_holdout(valuer, valuer, pd.read_parquet("data/split/holdout.parquet"))
 
 
 def test_an_evaluation_of_another_model_is_refused(line):
@@ -276,9 +279,9 @@ def test_a_champion_that_knows_other_fields_can_not_be_compared(line):
 
 
 def test_a_damaged_candidate_is_never_registered(line):
-    path = Path("data/model/model.txt")
+    path = Path("data/model/forest_00.txt")
     path.write_bytes(path.read_bytes() + b"\n")
-    with pytest.raises(BundleError, match=r"model\.txt"):
+    with pytest.raises(BundleError, match=r"forest_00\.txt"):
         run()
     assert versions() == {}
 

@@ -1,39 +1,149 @@
-"""Reasons add up to the cent, whatever the parts."""
+"""Reasons add up to the cent, whatever the parts, and are what the model's parts are."""
 
 import math
+from datetime import date
+from functools import cache
 
-from hypothesis import given
+import numpy as np
+import pytest
+import shap
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.reasons import reasons_in_money
+from models.appraisal import appraise
+from models.evidence import evidence_columns
+from models.field import GROUPS
+from models.reasons import GROUP_LABELS, Part, cents_of_parts, log_mean, reasons_in_money
+from models.start import HEDONIC_SHARE
+from tests.town import MAPPED_HOME, homes, live_valuer, mapped_homes, mapped_sales, town_sales, town_valuer
 
-parts = st.lists(st.floats(-2, 2), min_size=1, max_size=15)
+amounts_ = st.lists(st.floats(-2, 2), min_size=1, max_size=15)
+groups = st.sampled_from([*GROUPS, "market", "comparables", "history"])
+days = st.dates(date(2016, 1, 1), date(2020, 6, 1))
 
 
-@given(log_base=st.floats(8, 15), amounts=parts)
-def test_base_and_reasons_are_the_value_to_the_cent(log_base, amounts):
-    value = float(round(math.exp(log_base + math.fsum(amounts))))
-    base, reasons = reasons_in_money(value, log_base, [(f"f{i}", f"F{i}", a) for i, a in enumerate(amounts)])
+@cache
+def unmapped_valuer():
+    return town_valuer(town_sales(), rounds=20)
+
+
+def parts_of(amounts, group="facts"):
+    return [Part(f"f{i}", f"F{i}", group, amount) for i, amount in enumerate(amounts)]
+
+
+def lines(reasons):
+    return {line.name: line.amount for reason in reasons for line in reason.lines}
+
+
+@given(log_base=st.floats(8, 15), parts=st.lists(st.tuples(st.floats(-2, 2), groups), min_size=1, max_size=15))
+def test_base_and_reasons_are_the_value_to_the_cent(log_base, parts):
+    value = float(round(math.exp(log_base + math.fsum(amount for amount, _ in parts))))
+    told = [Part(f"f{i}", f"F{i}", group, amount) for i, (amount, group) in enumerate(parts)]
+    base, reasons = reasons_in_money(value, log_base, told)
     assert round(100 * base) + sum(round(100 * r.amount) for r in reasons) == round(100 * value)
+    for reason in reasons:
+        assert round(100 * reason.amount) == sum(round(100 * line.amount) for line in reason.lines)
+    assert {r.name for r in reasons} == {group for _, group in parts} | {"rounding"}
 
 
-@given(log_base=st.floats(8, 15), amounts=parts)
+@given(log_base=st.floats(8, 15), amounts=amounts_)
 def test_rounding_is_its_own_small_line(log_base, amounts):
     value = float(round(math.exp(log_base + math.fsum(amounts))))
-    _, reasons = reasons_in_money(value, log_base, [(f"f{i}", f"F{i}", a) for i, a in enumerate(amounts)])
+    _, reasons = reasons_in_money(value, log_base, parts_of(amounts))
     assert reasons[-1].name == "rounding"
     assert abs(reasons[-1].amount) <= 0.5 + 0.01 * (len(amounts) + 1)
 
 
 def test_what_raises_the_log_price_raises_the_money_and_the_largest_comes_first():
-    _, reasons = reasons_in_money(
-        500_000.0, 13.0, [("a", "A", 0.05), ("b", "B", -0.4), ("c", "C", math.log(500_000) - 12.65)]
-    )
-    assert [r.name for r in reasons][:2] == ["c", "b"]
-    assert {r.name: r.amount > 0 for r in reasons[:3]} == {"a": True, "b": False, "c": True}
+    amounts = {"size": 0.05, "location": -0.4, "quality": math.log(500_000) - 12.65}
+    _, reasons = reasons_in_money(500_000.0, 13.0, [Part(g, g, g, amount) for g, amount in amounts.items()])
+    assert [r.name for r in reasons][:2] == ["quality", "location"]
+    assert {r.name: r.amount > 0 for r in reasons[:3]} == {"size": True, "location": False, "quality": True}
+    _, (reason, _) = reasons_in_money(500_000.0, 13.0, parts_of(amounts.values()))
+    assert [line.name for line in reason.lines] == ["f2", "f1", "f0"]
 
 
 def test_parts_that_cancel_out_still_show():
-    base, reasons = reasons_in_money(442413.0, 13.0, [("up", "Up", 0.1), ("down", "Down", -0.1)])
-    assert reasons[0].amount == -reasons[1].amount != 0
+    base, (reason, _) = reasons_in_money(442413.0, 13.0, parts_of([0.1, -0.1]))
+    assert reason.amount == 0
+    assert reason.lines[0].amount == -reason.lines[1].amount != 0
     assert base == 442413.39
+
+
+@given(start=st.floats(1e4, 1e7), amounts=amounts_)
+def test_every_part_keeps_the_sign_and_the_share_it_has_in_log_price(start, amounts):
+    total = math.fsum(amounts)
+    end = start * math.exp(total)
+    cents, _ = cents_of_parts(start, end, amounts, (start, end))
+    scale = log_mean(end, start)
+    assert scale == pytest.approx((end - start) / total if abs(total) > 1e-6 else start, rel=1e-4)
+    for cent, amount in zip(cents, amounts, strict=True):
+        assert cent == pytest.approx(100 * scale * amount, abs=0.51)
+        assert cent * amount >= 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(home=mapped_homes, day=days)
+def test_the_reasons_of_a_home_add_up_to_its_value_to_the_cent(home, day):
+    told = appraise(live_valuer(), [home], day)[0]
+    assert round(100 * told.base) + sum(round(100 * r.amount) for r in told.reasons) == round(100 * told.value)
+    for reason in told.reasons:
+        assert round(100 * reason.amount) == sum(round(100 * line.amount) for line in reason.lines)
+    assert abs(told.reasons[-1].amount) <= 0.5 + 0.01 * (len(lines(told.reasons)) + 1)
+
+
+@settings(max_examples=20, deadline=None)
+@given(home=homes, day=days)
+def test_so_they_do_in_a_market_without_a_map(home, day):
+    told = appraise(unmapped_valuer(), [home], day)[0]
+    assert round(100 * told.base) + sum(round(100 * r.amount) for r in told.reasons) == round(100 * told.value)
+
+
+def test_every_line_is_told_under_the_group_that_its_fact_declares():
+    valuer = live_valuer()
+    told = appraise(valuer, [MAPPED_HOME], date(2020, 1, 1))[0]
+    under = {line.name: reason.name for reason in told.reasons for line in reason.lines}
+    expected = {f.name: f.group for f in valuer.market.fields}
+    expected |= {f"sales.{c.name}": c.group for c in evidence_columns(valuer.market)}
+    expected |= {"index": "market", "drift": "market", "local_drift": "comparables", "rounding": "rounding"}
+    assert under == expected
+    assert {under["area"], under["quarter"], under["rooms"]} == {"size", "location", "facts"}  # by role, or none
+    assert {under["pool"], under["noise"]} == {"quality", "location"}  # as declared
+    assert {r.name: r.label for r in told.reasons} == {r.name: GROUP_LABELS[r.name] for r in told.reasons}
+
+
+def test_parts_are_hedonic_share_and_an_independent_readers_contributions():
+    """Each fact's part is its share of the regression and what SHAP finds in the trees; the rest is index and drift."""
+    valuer, asked = live_valuer(), mapped_sales()[::60]
+    view = valuer.view(asked, date(2019, 12, 1))
+    log_bases, parts = valuer.parts(view)
+    explained = [shap.TreeExplainer(forest) for forest in valuer.bag.forests]
+    trees = np.mean([e.shap_values(view.matrix) for e in explained], axis=0)
+    base = np.mean([e.expected_value for e in explained])
+    hedonic = valuer.memory.known(int(view.months[0])).hedonic
+    shares = HEDONIC_SHARE * hedonic.terms.by_field(hedonic.terms.design(asked), hedonic.worth)
+    trees[:, : shares.shape[1]] += shares
+    told = np.array([[part.amount for part in row] for row in parts])
+    names = [part.name for part in parts[0]]
+    assert names == ["index", "drift", "local_drift", *valuer.features.names]
+    np.testing.assert_allclose(told[:, 3:], trees, atol=1e-6)
+    year_before = hedonic.index.level([date(2018, 12, 1)])[0]
+    np.testing.assert_allclose(log_bases, year_before + base, atol=1e-6)
+    np.testing.assert_allclose(told[:, 0], hedonic.index.level([date(2019, 12, 1)])[0] - year_before, atol=1e-9)
+    drift = valuer.track.drift(int(view.months[0]))
+    np.testing.assert_allclose(told[:, 1], drift.level)
+    np.testing.assert_allclose(told[:, 2], drift.of_places(asked["quarter"]))
+    np.testing.assert_allclose(log_bases + told.sum(axis=1), view.log_value, atol=1e-9)
+
+
+def test_the_base_is_the_same_for_every_home_of_a_day():
+    told = appraise(live_valuer(), [MAPPED_HOME, MAPPED_HOME | {"area": 60.0}, {}], date(2020, 1, 1))
+    assert len({t.base for t in told}) == 1
+    assert {t.base_meaning for t in told} == {"the typical home of The Town on 2019-01-01"}
+
+
+def test_the_base_is_no_earlier_than_the_first_day():
+    valuer = live_valuer()
+    told = appraise(valuer, [MAPPED_HOME], valuer.first_day)[0]
+    assert told.base_meaning.endswith(str(valuer.first_day))
+    assert lines(told.reasons)["index"] == 0

@@ -111,7 +111,7 @@ def test_a_lost_store_is_filled_from_the_registry(line, lost, candidate):
     assert read_json(".assay/bentoml/models/valuation-town/v1/card.json") == verdict
 
 
-@pytest.mark.parametrize("damaged", ["card.json", "model.yaml", "bundle/model.txt", "bundle/manifest.json"])
+@pytest.mark.parametrize("damaged", ["card.json", "model.yaml", "bundle/forest_00.txt", "bundle/manifest.json"])
 def test_a_damaged_store_is_repaired(line, damaged):
     run()
     lay_line(WORSE)
@@ -127,14 +127,14 @@ def test_a_half_copied_version_is_replaced(line):
     """What a kill in the middle of BentoML's copy leaves."""
     folder = Path(".assay/bentoml/models/valuation-town/v1")
     (folder / "bundle").mkdir(parents=True)
-    (folder / "bundle/model.txt").write_text("tree")
+    (folder / "bundle/forest_00.txt").write_text("tree")
     assert run().what == "promoted"
     assert agree(line) == "1"
 
 
 def test_a_damaged_registry_is_repaired_from_the_store(line):
     run()
-    for model in Path("mlartifacts").rglob("model.txt"):
+    for model in Path("mlartifacts").rglob("forest_00.txt"):
         model.write_text("no trees")
     run()
     shutil.rmtree(".assay")

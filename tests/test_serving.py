@@ -7,6 +7,7 @@ import json
 import re
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,18 +15,38 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from models.valuer import Valuer
 from serving.edge import MOST_BYTES, ROUTES
-from tests.served import HOME, MARKET, ROOT, Server, bundle_of, copied, environment, promote, serving, train
+from tests.served import (
+    HOME,
+    MARKET,
+    ROOT,
+    Server,
+    bundle_of,
+    copied,
+    environment,
+    later_sales,
+    memory_of,
+    promote,
+    refresh,
+    serving,
+    train,
+)
 
 PROBLEM = "application/problem+json"
 SERVICE = "serving.service:Valuation"
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def valuer() -> Valuer:
+    return train()
+
+
+@pytest.fixture(scope="module")
+def place(valuer: Valuer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a BentoML store that holds the promoted model, and the pointer to it."""
     place = tmp_path_factory.mktemp("promoted")
-    promote(train(), place)
+    promote(valuer, place)
     return place
 
 
@@ -57,7 +78,29 @@ def test_a_home_is_valued(server: Server):
 def test_a_batch_is_each_home_alone(server: Server):
     homes = [HOME, HOME | {"rooms": 5}, HOME]
     values = server.post("/value_batch", {"homes": homes}).json()["values"]
-    assert values == [server.post("/value", {"home": home}).json() for home in homes]
+    alone = [server.post("/value", {"home": home}).json() for home in homes]
+    assert all(answer.pop("comparables") for answer in alone)
+    assert values == alone
+
+
+def test_valuations_at_the_same_time_do_not_mix(server: Server):
+    asked = [{"home": HOME | {"living_area": 30 + 11 * i}} for i in range(20)]
+    alone = [server.post("/value", body).json() for body in asked]
+    with ThreadPoolExecutor(8) as callers:
+        together = list(callers.map(lambda body: server.post("/value", body).json(), asked * 20))
+    assert together == alone * 20
+
+
+def test_two_valuations_are_compared(server: Server):
+    then, now = {"home": HOME, "as_of": "2021-06-01"}, {"home": HOME | {"rooms": 5, "property_id": "p3"}}
+    response = server.post("/compare", {"from": then, "to": now})
+    assert response.status_code == 200
+    told = response.json()
+    steps = [round(100 * step["amount"]) for step in told["steps"]]
+    assert sum(steps) == round(100 * told["difference"]) != 0
+    for side, asked in (("from", then), ("to", now)):
+        alone = server.post("/value", asked).json()
+        assert told[side] == {key: alone[key] for key in ("id", "value", "as_of")}
 
 
 def test_faults_come_back_as_one_problem_with_all_fields(server: Server):
@@ -66,6 +109,8 @@ def test_faults_come_back_as_one_problem_with_all_fields(server: Server):
     assert set(body["errors"][1]) == {"field", "value", "allowed", "suggestion"}
     rows = problem(server.post("/value_batch", {"homes": [HOME, HOME | {"rooms": 0}]}), 422)["errors"]
     assert [(e["row"], e["field"]) for e in rows] == [(1, "rooms")]
+    sides = problem(server.post("/compare", {"from": {"home": HOME}, "to": {"home": HOME | {"rooms": 0}}}), 422)
+    assert [e["field"] for e in sides["errors"]] == ["to.rooms"]
 
 
 @pytest.mark.parametrize(("number", "shown"), [("NaN", "NaN"), ("-Infinity", "-Infinity"), ("1e999", "Infinity")])
@@ -175,7 +220,12 @@ def test_the_card_tells_what_serves_and_what_it_takes(server: Server):
         "required": True,
         "direction": "up",
     }
-    assert server.post("/value", card["example"]).status_code == 200
+    assert (card["property_id"]["allowed"], card["property_id"]["required"]) == ("any text", False)
+    answer = server.post("/value", card["example"])
+    assert answer.status_code == 200
+    cited = answer.json()["model"]
+    assert cited == {key: card[key] for key in cited}
+    assert answer.json()["as_of"] == card["as_of"]["default"]
 
 
 def test_the_interface_is_described_from_the_declaration(server: Server):
@@ -191,9 +241,8 @@ def test_the_interface_is_described_from_the_declaration(server: Server):
     }
     assert home["properties"]["energy"]["type"] == ["number", "null"]
     assert home["properties"]["kind"]["enum"] == ["flat", "house", "1"]
-    answer = server.post("/value", {"home": HOME}).json()
-    assert set(document["components"]["schemas"]["Valuation"]["properties"]) == set(answer)
-    for path in ("/value", "/value_batch"):
+    assert home["properties"]["property_id"]["type"] == ["string", "null"]
+    for path in ("/value", "/value_batch", "/compare"):
         example = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["example"]
         assert server.post(path, example).status_code == 200
 
@@ -210,8 +259,10 @@ def test_the_pages_load_nothing_from_elsewhere(server: Server):
 def test_health_and_metrics(server: Server):
     assert [server.get(path).status_code for path in ("/livez", "/readyz", "/healthz")] == [200, 200, 200]
     server.post("/value", {"home": HOME})
+    server.post("/compare", {"from": {"home": HOME}, "to": {"home": HOME}})
     metrics = server.get("/metrics").text
     assert 'endpoint="/value"' in metrics
+    assert 'endpoint="/compare"' in metrics
     assert 'endpoint="/nothing"' not in metrics
 
 
@@ -228,9 +279,35 @@ def test_without_a_champion_it_starts_and_says_what_is_missing(tmp_path: Path):
 
 def test_with_a_damaged_bundle_it_is_not_ready(place: Path, tmp_path: Path):
     env = copied(place, tmp_path / "copy")
-    model = bundle_of(tmp_path / "copy") / "model.txt"
-    model.write_text(model.read_text().replace("leaf_value=", "leaf_value=1", 1))
+    forest = bundle_of(tmp_path / "copy") / "forest_00.txt"
+    forest.write_text(forest.read_text().replace("leaf_value=", "leaf_value=1", 1))
     with serving(SERVICE, ROOT, env, tmp_path / "log", wait_for="/livez") as server:
         problem(server.get("/readyz"), 503)
-        assert "model.txt" in problem(server.post("/value", {"home": HOME}), 503)["detail"]
+        assert "forest_00.txt" in problem(server.post("/value", {"home": HOME}), 503)["detail"]
     assert server.process.returncode == 0
+
+
+def test_a_refreshed_memory_answers_for_new_days_and_tells_old_ones_again(
+    server: Server, place: Path, valuer: Valuer, tmp_path: Path
+):
+    env = copied(place, tmp_path / "copy")
+    digest = refresh(valuer.refreshed(later_sales()), tmp_path / "copy")
+    with serving(SERVICE, ROOT, env, tmp_path / "log") as newer:
+        now = newer.post("/value", {"home": HOME}).json()
+        assert now["model"]["memory"] == digest
+        assert now["model"]["digest"] == server.get("/model").json()["digest"]
+        assert now["as_of"] == "2022-04-01"
+        earlier = {"home": HOME, "as_of": "2021-06-01"}
+        before, after = (served.post("/value", earlier).json() for served in (server, newer))
+        assert before["id"] != after["id"]
+        assert before | {"id": "", "model": {}} == after | {"id": "", "model": {}}
+
+
+def test_with_a_damaged_memory_it_is_not_ready(place: Path, valuer: Valuer, tmp_path: Path):
+    env = copied(place, tmp_path / "copy")
+    digest = refresh(valuer.refreshed(later_sales()), tmp_path / "copy")
+    sales = memory_of(tmp_path / "copy", digest) / "sales.parquet"
+    sales.write_bytes(sales.read_bytes()[:-1])
+    with serving(SERVICE, ROOT, env, tmp_path / "log", wait_for="/livez") as server:
+        problem(server.get("/readyz"), 503)
+        assert "sales.parquet" in problem(server.post("/value", {"home": HOME}), 503)["detail"]

@@ -37,9 +37,25 @@ def test_a_short_history_gets_shorter_windows():
     assert str(split.holdout) == "2021-09 to 2021-12"
 
 
+@given(months=st.integers(3, 200), folds=st.integers(1, 8), fold_months=st.integers(1, 24))
+def test_of_the_folds_only_as_many_are_left_as_have_a_window_to_train_on(months, folds, fold_months):
+    dates = monthly(months, "2010-01-01")
+    split = plan_split(dates, 1, folds, fold_months)
+    first = split.folds[0]
+    window = (first.end.to_period("M") - first.first.to_period("M")).n
+    trained = (first.first.to_period("M") - dates.min().to_period("M")).n
+    assert trained >= window
+    assert len(split.folds) == folds or (len(split.folds) < folds and trained < 2 * window)
+
+
 def test_a_history_too_short_says_so_and_what_to_do():
-    with pytest.raises(ValueError, match=r"3 months.*too short.*lower split.fold_count"):
-        plan_split(monthly(3), 1, 3, 1)
+    with pytest.raises(ValueError, match=r"history of 2 months \(2010-02 to 2010-03\).*too short.*bring earlier sales"):
+        plan_split(monthly(2), 1, 3, 1)
+
+
+def test_no_sales_can_not_be_split():
+    with pytest.raises(ValueError, match="there are no sales to split"):
+        plan_split(monthly(0), 1, 3, 1)
 
 
 def test_every_sale_is_in_training_or_in_the_holdout_never_in_both():

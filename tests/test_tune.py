@@ -13,9 +13,10 @@ import optuna
 import pytest
 
 from models.files import write_text
+from models.memory import build_memory
 from models.split import plan_split
-from models.training import make_fold
-from pipelines.params import Params, SearchRange, ServeParams, SplitParams, TuneParams, ValidateParams
+from models.training import learn, make_fold
+from pipelines.params import Params, SearchRange, ServeParams, SplitParams, TrainParams, TuneParams, ValidateParams
 from pipelines.places import TRAIN, WINDOWS
 from pipelines.study_plots import draw_study
 from pipelines.tune import (
@@ -40,22 +41,23 @@ def params(trials: int = TRIALS) -> Params:
     span = {
         "learning_rate": SearchRange(0.02, 0.1, log=True),
         "num_leaves": SearchRange(4, 31, log=True, integer=True),
-        "lambda_l2": SearchRange(0.1, 10, log=True),
+        "alpha": SearchRange(0.05, 0.5, log=True),
     }
     return Params(
         market="town",
         seed=5,
         validate=ValidateParams(0.1, 0.1, 0.3),
         split=SplitParams(12, 2, 12),
-        tune=TuneParams(trials=trials, keep_best=3, max_rounds=400, patience=30, search=span),
+        tune=TuneParams(trials=trials, keep_best=3, max_rounds=200, search=span),
+        train=TrainParams(2),
         serve=ServeParams(372, 0.9),
         gate=BOUNDS,
     )
 
 
 def folds():
-    sales = town_sales(6000)
-    return [make_fold(sales, window, town()) for window in plan_split(sales["sale_date"], 12, 2, 12).folds]
+    learnt = learn(build_memory(town_sales(3000), town()))
+    return [make_fold(learnt, window) for window in plan_split(learnt.memory.sales["sale_date"], 12, 2, 12).folds]
 
 
 def run_study(journal: Path, trials: int = TRIALS) -> optuna.Study:

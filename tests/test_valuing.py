@@ -3,28 +3,59 @@
 from __future__ import annotations
 
 import json
+import random
 import re
+from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
+from models.bundle import write_memory
+from models.comparables import TOLD
+from models.market import Market
 from serving.api_doc import with_example
 from serving.champion import Champion
+from serving.comparing import compare
 from serving.problems import Problem
 from serving.valuing import MOST_HOMES, value_many, value_one
-from tests.served import HOME, MARKET, ROOT, train
+from tests.served import HOME, MARKET, ROOT, later_sales, train
 
 CARD = {"name": "valuation-harbour", "version": "7", "digest": "a" * 64, "run": None, "data": "d", "commit": "c"}
 
 
 @pytest.fixture(scope="module")
 def champion() -> Champion:
-    return Champion(train(), CARD)
+    return Champion(train(), CARD, "e" * 64)
+
+
+@pytest.fixture(scope="module")
+def refreshed(champion: Champion, tmp_path_factory: pytest.TempPathFactory) -> Champion:
+    """The same model with a quarter of sales more."""
+    valuer = champion.valuer.refreshed(later_sales())
+    return Champion(valuer, CARD, write_memory(tmp_path_factory.mktemp("refreshed") / "memory", valuer))
 
 
 def one(champion: Champion, **request: Any) -> dict[str, Any]:
     return value_one(champion, json.dumps({"home": HOME} | request).encode())
+
+
+def many(champion: Champion, homes: list[dict[str, Any]], **request: Any) -> list[dict[str, Any]]:
+    values: list[dict[str, Any]] = value_many(champion, json.dumps({"homes": homes} | request).encode())["values"]
+    return values
+
+
+def compared(champion: Champion, before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    return compare(champion, json.dumps({"from": before, "to": after}).encode())
+
+
+def cents(amounts: Any) -> int:
+    return sum(round(100 * amount) for amount in amounts)
+
+
+def amounts(told: list[dict[str, Any]]) -> list[float]:
+    return [line["amount"] for line in told]
 
 
 def refusal(champion: Champion, answer: Any, **request: Any) -> Problem:
@@ -35,24 +66,83 @@ def refusal(champion: Champion, answer: Any, **request: Any) -> Problem:
 
 def test_an_answer_holds_all_that_is_promised(champion):
     answer = one(champion)
-    assert set(answer) == {"id", "value", "currency", "as_of", "range", "base", "reasons", "warnings", "model"}
+    assert list(answer) == [
+        *("id", "value", "currency", "as_of", "range", "ranges", "confidence", "fsd", "in_support"),
+        *("base", "reasons", "comparables", "warnings", "model"),
+    ]
     assert answer["currency"] == MARKET.currency
-    assert answer["model"] == CARD
-    assert answer["range"]["low"] < answer["value"] < answer["range"]["high"]
-    assert answer["range"]["level"] == 0.9
+    assert answer["model"] == CARD | {"memory": "e" * 64, "memory_end": champion.valuer.memory_end.isoformat()}
+    assert answer["confidence"]["within"] == 0.1
+    assert 0 < answer["confidence"]["chance"] < 1
+    assert 0 < answer["fsd"] < 1
+    assert answer["in_support"] is True
+    assert isinstance(answer["value"], int)
+
+
+def test_ranges_are_nested_around_the_value_and_one_of_them_is_told_first(champion):
+    homes = [HOME | {"living_area": 30 + 7 * i, "lat": 50.5 + i / 40, "lon": 4.4} for i in range(40)]
+    for answer in many(champion, homes):
+        assert [told["level"] for told in answer["ranges"]] == [0.5, 0.8, 0.9]
+        for narrow, wide in pairwise([{"low": answer["value"], "high": answer["value"]}, *answer["ranges"]]):
+            assert wide["low"] <= narrow["low"] <= narrow["high"] <= wide["high"]
+        assert answer["range"] == answer["ranges"][-1]
+    assert {answer["in_support"] for answer in many(champion, homes)} == {True, False}
 
 
 def test_reasons_add_up_to_the_value_to_the_cent(champion):
     for area in (30, 79.5, 300, 1000):
         answer = one(champion, home=HOME | {"living_area": area})
-        cents = round(100 * answer["base"]["amount"]) + sum(round(100 * r["amount"]) for r in answer["reasons"])
-        assert cents == 100 * answer["value"]
+        assert cents([answer["base"]["amount"], *amounts(answer["reasons"])]) == 100 * answer["value"]
+        for reason in answer["reasons"]:
+            assert cents(amounts(reason["lines"])) == cents([reason["amount"]])
 
 
-def test_the_valuation_date_defaults_to_the_end_of_memory_and_is_stated(champion):
-    end = champion.valuer.memory_end
-    assert one(champion)["as_of"] == end.isoformat()
-    assert one(champion) == one(champion, as_of=None) == one(champion, as_of=end.isoformat())
+def test_each_comparable_sale_leads_to_the_value_to_the_cent(champion):
+    sold = champion.valuer.memory.sales.set_index("sale_id")
+    for area in (30, 79.5, 300, 1000):
+        answer = one(champion, home=HOME | {"living_area": area, "property_id": "p3"}, as_of="2021-06-01")
+        assert len(answer["comparables"]) == TOLD
+        for sale in answer["comparables"]:
+            assert cents([sale["price"], *amounts(sale["adjustments"])]) == 100 * answer["value"]
+            assert sale["price"] == sold["price"][sale["sale_id"]]
+            assert sale["property_id"] == sold["property_id"][sale["sale_id"]] != "p3"
+            assert sale["sale_date"] < "2021-06-01"
+            assert 0 < sale["alike"] <= 1
+            assert sale["distance_km"] >= 0
+
+
+def test_a_home_without_a_place_has_no_distance_from_its_comparables(champion):
+    raw = MARKET.to_dict()
+    for field in raw["fields"]:
+        field["missing"] = field["name"] in ("energy", "lat", "lon")
+    features = replace(champion.valuer.features, market=Market.from_dict(raw))
+    placeless = Champion(replace(champion.valuer, features=features), CARD, champion.memory)
+    answer = one(placeless, home=HOME | {"lat": None, "lon": None})
+    assert {sale["distance_km"] for sale in answer["comparables"]} == {None}
+    assert json.dumps(answer, allow_nan=False)
+
+
+def test_a_home_sold_before_is_found_by_its_property_id(champion):
+    unknown, known = one(champion), one(champion, home=HOME | {"property_id": "p3"})
+    assert known["value"] != unknown["value"]
+    assert known["id"] != unknown["id"]
+    history = {reason["name"]: reason["amount"] for reason in known["reasons"]}["history"]
+    assert history != {reason["name"]: reason["amount"] for reason in unknown["reasons"]}["history"]
+    assert one(champion, home=HOME | {"property_id": None}) == unknown
+    assert one(champion, home=HOME | {"property_id": "never sold"})["value"] == unknown["value"]
+
+
+@pytest.mark.parametrize("wrong", [7, True, "", " ", "a\nb", "x" * 201, ["p3"]])
+def test_a_property_id_that_is_no_plain_text_is_refused(champion, wrong):
+    (error,) = refusal(champion, value_one, home=HOME | {"property_id": wrong}).errors
+    assert (error.field, error.value, error.allowed) == ("property_id", wrong, "any text")
+
+
+def test_the_valuation_date_defaults_to_the_day_for_which_all_sales_count_and_is_stated(champion):
+    day = champion.valuer.current_day
+    assert day > champion.valuer.memory_end
+    assert one(champion)["as_of"] == day.isoformat()
+    assert one(champion) == one(champion, as_of=None) == one(champion, as_of=day.isoformat())
 
 
 def test_the_same_home_has_the_same_answer_however_it_is_written(champion):
@@ -60,22 +150,33 @@ def test_the_same_home_has_the_same_answer_however_it_is_written(champion):
     assert one(champion, home=other) == one(champion)
 
 
-def test_another_home_day_or_model_has_another_id(champion):
+def test_another_home_day_model_or_memory_has_another_id(champion, refreshed):
     ids = {
         one(champion)["id"],
         one(champion, home=HOME | {"rooms": 4})["id"],
         one(champion, as_of="2021-06-01")["id"],
-        one(Champion(champion.valuer, CARD | {"digest": "b" * 64}))["id"],
+        one(champion, home=HOME | {"property_id": "p3"})["id"],
+        one(Champion(champion.valuer, CARD | {"digest": "b" * 64}, champion.memory))["id"],
+        one(refreshed, as_of=champion.valuer.current_day.isoformat())["id"],
     }
-    assert len(ids) == 4
+    assert len(ids) == 6
     assert all(len(i) == 32 and int(i, 16) >= 0 for i in ids)
 
 
-def test_a_batch_answers_each_home_as_if_it_were_alone_in_order(champion):
+def test_a_newer_memory_tells_the_value_of_an_earlier_day_again(champion, refreshed):
+    assert refreshed.cited["memory_end"] > champion.cited["memory_end"]
+    assert one(refreshed)["as_of"] > one(champion)["as_of"]
+    told = [one(served, as_of="2021-06-01") | {"id": "", "model": {}} for served in (champion, refreshed)]
+    assert told[0] == told[1]
+
+
+def test_a_batch_answers_each_home_as_if_it_were_alone_in_order_without_comparables(champion):
     homes = [HOME | {"living_area": 30.1 + 7 * i, "energy": None if i % 3 else 90} for i in range(40)]
-    homes += [homes[0], HOME]
-    values = value_many(champion, json.dumps({"homes": homes, "as_of": "2021-06-01"}).encode())["values"]
-    assert values == [one(champion, home=home, as_of="2021-06-01") for home in homes]
+    homes += [home | {"property_id": f"p{i}"} for i, home in enumerate(homes)] + [homes[0], HOME]
+    for day in ("2021-06-01", "2022-08-15"):
+        alone = [one(champion, home=home, as_of=day) for home in homes]
+        assert all(answer.pop("comparables") for answer in alone)
+        assert many(champion, homes, as_of=day) == alone
 
 
 @pytest.mark.parametrize(
@@ -109,6 +210,60 @@ def test_a_bad_row_is_named_by_its_position(champion):
     problem = refusal(champion, value_many, homes=[HOME, HOME | {"rooms": 0}, "x", HOME | {"lift": None}])
     assert [(e.row, e.field) for e in problem.errors] == [(1, "rooms"), (2, "home"), (3, "lift")]
     assert problem.errors[0].to_dict()["row"] == 1
+
+
+def test_what_if_and_what_changed_add_up_to_the_cent(champion):
+    draw = random.Random(5)
+    days = [None, "2019-11-30", "2020-05-01", "2021-06-15", "2021-12-31", "2022-10-01"]
+
+    def asked() -> dict[str, Any]:
+        changed = {
+            "living_area": round(draw.uniform(25, 400), 1),
+            "rooms": draw.randint(1, 5),
+            "lift": draw.random() < 0.5,
+            "kind": draw.choice(["flat", "house"]),
+            "quarter": draw.choice(["old port", "hill", "never heard of"]),
+            "energy": draw.choice([None, 90]),
+            "property_id": draw.choice([None, "p3", "p8"]),
+        }
+        kept = draw.sample(sorted(changed), draw.randint(0, len(changed)))
+        return {"home": HOME | {name: changed[name] for name in kept}, "as_of": draw.choice(days)}
+
+    for _ in range(200):
+        told = compared(champion, before := asked(), after := asked())
+        assert cents(amounts(told["steps"])) == cents([told["difference"]])
+        assert cents([told["from"]["value"], told["difference"]]) == cents([told["to"]["value"]])
+        for side, request in (("from", before), ("to", after)):
+            (alone,) = many(champion, [request["home"]], as_of=request["as_of"])
+            assert told[side] == {key: alone[key] for key in ("id", "value", "as_of")}
+
+
+def test_a_comparison_tells_facts_and_market_apart(champion):
+    then, now = {"home": HOME, "as_of": "2021-06-01"}, {"home": HOME}
+    larger = {"home": HOME | {"living_area": 120}}
+    what_if = {step["name"]: step["amount"] for step in compared(champion, now, larger)["steps"]}
+    assert what_if["facts"] > 0
+    assert what_if["market"] == what_if["sales"] == what_if["model"] == 0
+    changed = {step["name"]: step["amount"] for step in compared(champion, then, now)["steps"]}
+    assert changed["facts"] == changed["model"] == 0
+    assert changed["market"] != 0
+    nothing = compared(champion, now, now)
+    assert (nothing["difference"], {step["amount"] for step in nothing["steps"]}) == (0, {0})
+    assert nothing["from"] == nothing["to"]
+    assert nothing["model"] == one(champion)["model"]
+
+
+def test_a_fault_of_a_comparison_names_its_side(champion):
+    good, bad = {"home": HOME}, {"home": HOME | {"rooms": "3", "propertyid": "p3"}, "as_off": None, "as_of": "soon"}
+    problem = refusal(champion, compare, **{"from": good, "to": bad})
+    assert [e.field for e in problem.errors] == ["to.as_off", "to.as_of", "to.propertyid", "to.rooms"]
+    assert problem.errors[2].suggestion == "did you mean 'property_id'?"
+    assert "to.rooms" in problem.detail
+    assert [e.field for e in refusal(champion, compare, **{"from": {}, "to": {"home": []}}).errors] == [
+        "from.home",
+        "to.home",
+    ]
+    assert [e.field for e in refusal(champion, compare, **{"from": [], "too": good}).errors] == ["too", "to", "from"]
 
 
 @pytest.mark.parametrize("homes", [[], {}, "x", None])

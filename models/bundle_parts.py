@@ -1,0 +1,149 @@
+"""What of a model stands in which file of its bundle."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+import pandas as pd
+
+from models.conformal import Spread
+from models.features import Features
+from models.files import digest, json_bytes, parquet_bytes
+from models.forest import Bag
+from models.hedonic import Hedonic, Term, Terms
+from models.market import Market
+from models.market_index import MarketIndex
+from models.memory import SaleMemory, month_period
+from models.place import Places
+from models.track import Track, empty_track
+from models.valuer import Valuer
+
+MEMORY_FILES = ("leaves.parquet", "model.json", "sales.parquet", "track.parquet", "vintages.parquet")
+
+
+def model_parts(valuer: Valuer) -> dict[str, bytes]:
+    """The files of the model, without its memory."""
+    terms, places, spread = valuer.memory.terms, valuer.memory.places, valuer.spread
+    facts = {
+        "categories": {name: list(values) for name, values in valuer.features.categories.items()},
+        "horizon_days": valuer.horizon_days,
+        "level": valuer.level,
+        "places": {"middle": places.middle, "unit": places.unit},
+        "spread": {"typical": spread.typical, "farthest": {str(c): limit for c, limit in spread.farthest.items()}},
+        "support": {name: list(bounds) for name, bounds in valuer.support.items()},
+        "terms": {"centre": terms.centre.tolist(), "terms": [_told_term(t) for t in terms.terms]},
+        "trained": valuer.track.trained,
+        "typical": dict(valuer.typical),
+    }
+    parts = {"market.json": json_bytes(valuer.market.to_dict()), "valuer.json": json_bytes(facts)}
+    parts |= {f"forest_{i:02}.txt": _text(forest) for i, forest in enumerate(valuer.bag.forests)}
+    return parts | ({} if spread.forest is None else {"spread.txt": _text(spread.forest)})
+
+
+def memory_parts(valuer: Valuer) -> dict[str, bytes]:
+    """The files of the memory: sales and their leaves, the vintages, the track, and which model they are of."""
+    leaves = pd.DataFrame(valuer.leaves.T, columns=[f"tree_{i:03}" for i in range(len(valuer.leaves))])
+    vintages = pd.DataFrame(
+        {
+            "month": list(valuer.memory.vintages),
+            "first_month": [str(v.index.first_month) for v in valuer.memory.vintages.values()],
+            "worth": [v.worth for v in valuer.memory.vintages.values()],
+            "levels": [v.index.levels for v in valuer.memory.vintages.values()],
+        }
+    )
+    frames = {
+        "leaves": leaves,
+        "sales": valuer.memory.sales,
+        "track": valuer.track.to_frame(),
+        "vintages": vintages,
+    }
+    parts = {f"{name}.parquet": parquet_bytes(frame) for name, frame in frames.items()}
+    return parts | {"model.json": json_bytes({"model": model_digest(model_parts(valuer))})}
+
+
+def model_digest(parts: Mapping[str, bytes]) -> str:
+    """What a memory names its model by: the digest of the digests of the model's files."""
+    return digest(json_bytes({name: digest(data) for name, data in parts.items()}))
+
+
+def read_model(parts: Mapping[str, bytes], memory: Mapping[str, bytes]) -> Valuer:
+    """The model on its own memory.
+
+    Raises:
+        KeyError, TypeError, ValueError: when a file is absent or not as `model_parts` writes it.
+    """
+    market = Market.from_dict(json.loads(parts["market.json"]))
+    facts = json.loads(parts["valuer.json"])
+    terms = Terms(
+        tuple(_term(raw, market) for raw in facts["terms"]["terms"]),
+        np.array(facts["terms"]["centre"], dtype="float64"),
+    )
+    middle = facts["places"]["middle"]
+    places = Places(market, terms, None if middle is None else (middle[0], middle[1]), facts["places"]["unit"])
+    forests = [lgb.Booster(model_str=parts[name].decode()) for name in sorted(parts) if name.startswith("forest_")]
+    spread = facts["spread"]
+    valuer = Valuer(
+        features=Features(market, {name: tuple(values) for name, values in facts["categories"].items()}),
+        bag=Bag(tuple(forests)),
+        spread=Spread(
+            lgb.Booster(model_str=parts["spread.txt"].decode()) if "spread.txt" in parts else None,
+            spread["typical"],
+            {int(column): limit for column, limit in spread["farthest"].items()},
+        ),
+        memory=SaleMemory(market, pd.DataFrame(), terms, places, {}),
+        track=empty_track(facts["trained"]),
+        leaves=np.empty((0, 0), dtype=np.uint16),
+        level=facts["level"],
+        horizon_days=facts["horizon_days"],
+        support={name: (low, high) for name, (low, high) in facts["support"].items()},
+        typical={f.name: facts["typical"][f.name] for f in market.fields},
+    )
+    own = read_memory(memory, valuer, parts)
+    return Valuer(**{**{name: getattr(valuer, name) for name in valuer.__dataclass_fields__}, **own})
+
+
+def read_memory(parts: Mapping[str, bytes], valuer: Valuer, model: Mapping[str, bytes]) -> dict[str, Any]:
+    """`memory`, `track` and `leaves` for that model, whose files are `model`.
+
+    Raises:
+        KeyError, TypeError, ValueError: as `read_model` does, and where the memory is another model's.
+    """
+    if (named := json.loads(parts["model.json"])["model"]) != (wanted := model_digest(model)):
+        raise ValueError(f"the memory is of model {named}, not of {wanted}")
+    frames = {name: pd.read_parquet(io.BytesIO(parts[f"{name}.parquet"])) for name in ("leaves", "sales", "track")}
+    vintages = pd.read_parquet(io.BytesIO(parts["vintages.parquet"]))
+    terms = valuer.memory.terms
+    known = {
+        int(row["month"]): Hedonic(
+            terms,
+            np.array(row["worth"], dtype="float64"),
+            MarketIndex(pd.Period(row["first_month"], "M"), np.array(row["levels"], dtype="float64")),
+        )
+        for row in vintages.to_dict("records")
+    }
+    memory = SaleMemory(valuer.market, frames["sales"], terms, valuer.memory.places, known)
+    leaves = np.ascontiguousarray(frames["leaves"].to_numpy("uint16").T)
+    if leaves.shape[1] != len(memory.sales) or month_period(memory.end_month) < month_period(valuer.track.trained):
+        raise ValueError(
+            f"{leaves.shape[1]} leaves of {len(memory.sales)} sales, up to {month_period(memory.end_month)}"
+        )
+    return {"memory": memory, "track": Track.from_frame(frames["track"], valuer.track.trained), "leaves": leaves}
+
+
+def _text(forest: lgb.Booster) -> bytes:
+    return bytes(forest.model_to_string(num_iteration=-1).encode())
+
+
+def _told_term(term: Term) -> dict[str, Any]:
+    told = {"categories": list(term.categories), "knots": list(term.knots)}
+    return told | {"field": term.field.name, "log": term.log, "mean": term.mean, "spread": term.spread}
+
+
+def _term(raw: Mapping[str, Any], market: Market) -> Term:
+    categories, knots = tuple(raw["categories"]), tuple(raw["knots"])
+    return Term(market[raw["field"]], categories, raw["log"], raw["mean"], raw["spread"], knots)

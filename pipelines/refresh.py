@@ -1,0 +1,41 @@
+"""refresh: the champion's memory takes in the sales that were validated since; the model stays as it is.
+
+A new memory is kept beside the version in the store under its digest, and the pointer names it; a kill
+leaves the old one. What was told for a day before the new sales is told again.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from models.bundle import read_bundle
+from models.fault import Fault
+from pipelines import store
+from pipelines.params import load_params
+from pipelines.places import SALES
+from pipelines.stage import run
+
+
+def main() -> None:
+    stored = store.serving()
+    if stored is None:
+        raise Fault(f"there is no champion: {store.pointer_file()} names no whole model; run `dvc repro`")
+    if (market := load_params().market) != (served := stored.card["market"]["name"]):
+        raise Fault(f"{stored.tag} is served, of market {served}; params.yaml names {market}: run `dvc repro` first")
+    known = store.refreshed_memory(stored)
+    valuer, _ = read_bundle(stored.bundle, None if known is None else stored.memory(known))
+    refreshed = valuer.refreshed(pd.read_parquet(SALES))
+    if refreshed is valuer:
+        print(f"{stored.tag} knows all sales up to {valuer.memory_end}; nothing to do")
+        return
+    digest = store.put_memory(stored, refreshed)
+    store.point_to(stored, digest)
+    fresh = len(refreshed.memory.sales) - len(valuer.memory.sales)
+    print(
+        f"{stored.tag}: {fresh:,} sales more, up to {refreshed.memory_end}: memory {digest[:12]}; "
+        "a server takes it at its next start"
+    )
+
+
+if __name__ == "__main__":
+    run(main)

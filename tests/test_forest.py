@@ -1,0 +1,161 @@
+"""The forests obey the declared directions, are the same at every run, and no single sale pulls one far."""
+
+import threading
+from itertools import combinations
+
+import numpy as np
+import pytest
+import shap
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.features import fit_features
+from models.forest import SHARE, fit_bag, predictions_by_rounds, spread_about_median, taught_by
+from models.split import Window
+from models.training import STALE_SHARE, fit, learn, make_fold, weights
+from tests.town import SEARCHED, mapped_sales, mapped_town, town_memory
+
+MARKET = mapped_town()
+LEARNT = learn(town_memory(mapped_sales(), MARKET))
+FEATURES = fit_features(LEARNT.sales, MARKET)
+MATRIX = LEARNT.matrix(FEATURES)
+HOMES = LEARNT.sales["property_id"].tolist()
+
+
+def bag_of(rows=slice(None), rounds=20, bags=2, seed=7, target=LEARNT.target):
+    weight = np.ones(len(target))
+    return fit_bag(MATRIX[rows], target[rows], weight[rows], HOMES[rows], FEATURES, SEARCHED, rounds, bags, seed)
+
+
+BAG = bag_of()
+
+
+def texts(bag):
+    return [forest.model_to_string() for forest in bag.forests]
+
+
+def test_the_same_sales_give_the_same_forests():
+    assert texts(bag_of()) == texts(BAG)
+    assert len(set(texts(BAG))) == 2
+
+
+def test_forests_fitted_beside_each_other_are_those_fitted_alone():
+    told = {}
+    runs = [threading.Thread(target=lambda n=n: told.update({n: texts(bag_of(bags=3))})) for n in range(2)]
+    for run in runs:
+        run.start()
+    for run in runs:
+        run.join()
+    assert told[0] == told[1]
+    assert told[0][:2] == texts(BAG)
+
+
+def test_another_seed_gives_other_forests():
+    assert set(texts(bag_of(seed=8))).isdisjoint(texts(BAG))
+
+
+def test_a_bag_is_the_mean_of_its_forests():
+    alone = [forest.predict(MATRIX) for forest in BAG.forests]
+    np.testing.assert_allclose(BAG.predict(MATRIX), np.mean(alone, axis=0), rtol=1e-12)
+    assert BAG.trees == 40
+
+
+@given(st.lists(st.text(), max_size=30), st.integers(0, 20), st.integers(0, 99))
+def test_whether_a_home_teaches_a_forest_hangs_on_nothing_but_its_id(ids, number, seed):
+    together = taught_by(ids, number, seed).tolist()
+    assert together == [taught_by([home], number, seed)[0] for home in ids]
+
+
+def test_about_the_declared_share_of_the_homes_teaches_each_forest_and_no_two_have_the_same():
+    taught = np.array([taught_by([f"home {i}" for i in range(20_000)], number, 7) for number in range(12)])
+    deviation = np.sqrt(SHARE * (1 - SHARE) / taught.shape[1])
+    assert taught.mean(axis=1) == pytest.approx([SHARE] * 12, abs=5 * deviation)
+    assert max((one & two).mean() for one, two in combinations(taught, 2)) < SHARE - 0.05
+    assert taught.any(axis=0).all()
+
+
+def test_all_sales_teach_where_there_is_one_forest():
+    (forest,) = bag_of(bags=1).forests
+    assert forest.dump_model()["tree_info"][0]["tree_structure"]["internal_count"] == len(MATRIX)
+
+
+def test_more_of_what_is_declared_up_never_lowers_and_down_never_raises_anywhere():
+    draw = np.random.default_rng(3)
+    far = np.where(draw.random((400, MATRIX.shape[1])) < 0.2, np.nan, draw.normal(0, 1e4, (400, MATRIX.shape[1])))
+    for homes in (MATRIX[::2], far):
+        for column, sign in enumerate(FEATURES.directions):
+            if sign:
+                low, high = np.sort(draw.normal(0, 10 ** draw.uniform(0, 5, (2, len(homes)))), axis=0)
+                less, more = homes.copy(), homes.copy()
+                less[:, column], more[:, column] = low, high
+                assert (sign * (BAG.predict(more) - BAG.predict(less)) >= 0).all()
+
+
+def test_directions_are_what_the_declaration_says():
+    declared = {"up": 1, "down": -1, None: 0}
+    fields = len(MARKET.fields)
+    assert FEATURES.directions[:fields] == [declared[f.direction] for f in MARKET.fields]
+    assert set(FEATURES.directions[fields:]) == {0}
+    assert len(FEATURES.names) == len(FEATURES.labels) == len(FEATURES.groups) == MATRIX.shape[1]
+
+
+def test_contributions_are_those_of_an_independent_reader_of_the_trees():
+    rows = MATRIX[::25]
+    told = BAG.contributions(rows)
+    np.testing.assert_allclose(told.sum(axis=1), BAG.predict(rows), atol=1e-9)
+    explained = [shap.TreeExplainer(forest) for forest in BAG.forests]
+    np.testing.assert_allclose(told[:, :-1], np.mean([e.shap_values(rows) for e in explained], axis=0), atol=1e-6)
+    np.testing.assert_allclose(told[:, -1], np.mean([e.expected_value for e in explained]), atol=1e-6)
+
+
+def test_one_absurd_sale_pulls_no_harder_than_the_bound_over_its_leaf():
+    """Huber's bound shared by the smallest leaf; by its squared error it would pull fifteen times as hard."""
+    target = LEARNT.target.copy()
+    target[700] += np.log(20)
+    others = np.arange(len(target)) != 700
+    moved = bag_of(target=target, rounds=60).predict(MATRIX) - bag_of(rounds=60).predict(MATRIX)
+    assert np.quantile(np.abs(moved[others]), 0.99) < SEARCHED["alpha"] / SEARCHED["min_data_in_leaf"]
+
+
+def test_fewer_rounds_are_the_first_trees_of_more_rounds():
+    told = predictions_by_rounds(BAG, MATRIX, 5)
+    assert [*told] == [5, 10, 15, 20]
+    np.testing.assert_allclose(told[20], BAG.predict(MATRIX), atol=1e-12)
+    np.testing.assert_allclose(told[10], bag_of(rounds=10).predict(MATRIX), atol=1e-12)
+
+
+def test_what_the_search_judges_is_what_training_with_so_many_rounds_gives():
+    window = Window(*(LEARNT.sales["sale_date"].max().to_period("M").start_time + o for o in _year()))
+    fold = make_fold(LEARNT, window)
+    values = fold.log_values(SEARCHED, 20, 10, 2, 7)
+    for rounds in (10, 20):
+        errors = fold.errors(SEARCHED, rounds, 2, 7)
+        np.testing.assert_allclose(fold.log_prices - values[rounds], errors, atol=1e-12)
+
+
+def test_every_sale_whose_year_could_be_valued_when_it_began_is_taught_a_second_time_with_what_was_known_then():
+    (forest,) = fit(LEARNT, FEATURES, SEARCHED, 1, 1, 7).forests
+    root = forest.dump_model()["tree_info"][0]["tree_structure"]
+    january = LEARNT.memory.month[LEARNT.memory.month >= LEARNT.memory.first_month] // 12 * 12
+    again = january >= LEARNT.memory.first_month
+    assert root["internal_count"] == len(LEARNT.sales) + again.sum()
+    np.testing.assert_array_equal(again, np.isfinite(LEARNT.stale[:, -1]))
+    share = np.where(again, 1, 1 - STALE_SHARE)
+    assert root["internal_weight"] == pytest.approx((share * weights(LEARNT)).sum(), rel=1e-4)
+
+
+def test_newer_sales_weigh_more():
+    weight = weights(LEARNT)
+    assert (np.diff(weight) >= 0).all()
+    assert weight[-1] == 1
+
+
+def test_a_level_that_is_off_for_all_is_not_held_against_the_forest():
+    errors = np.random.default_rng(1).normal(0, 0.1, 500)
+    assert spread_about_median(errors + 0.3) == pytest.approx(spread_about_median(errors))
+
+
+def _year():
+    from pandas.tseries.offsets import MonthBegin
+
+    return MonthBegin(-11), MonthBegin(1)
