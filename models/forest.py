@@ -33,7 +33,8 @@ FIXED = {
 }
 SHARE = 0.8  # of the homes teach each forest of a bag
 FIRST_TREES = 16  # of a forest
-AT_ONCE = 2  # forests fitted side by side; each is the same alone
+AT_ONCE = 2  # forests fitted, or asked about many homes, side by side; each says the same alone
+MANY = 200  # homes that are worth a second thread
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,23 @@ class Bag:
 
     def predict(self, matrix: np.ndarray) -> np.ndarray:
         """Log price, shape (n,)."""
-        told = [np.asarray(f.predict(matrix, num_threads=1)) for f in self.forests]
-        return np.asarray(sum(told)) / len(told)
+        return self._mean(matrix)
 
     def contributions(self, matrix: np.ndarray) -> np.ndarray:
         """TreeSHAP (Lundberg et al. 2020), shape (n, features + 1): the last column is the mean forest's base."""
-        told = [np.asarray(f.predict(matrix, pred_contrib=True, num_threads=1)) for f in self.forests]
+        return self._mean(matrix, pred_contrib=True)
+
+    def _mean(self, matrix: np.ndarray, **what: bool) -> np.ndarray:
+        """Of all forests, added up in their order; many homes are worth a second thread."""
+
+        def one(forest: lgb.Booster) -> np.ndarray:
+            return np.asarray(forest.predict(matrix, num_threads=1, **what))
+
+        if len(matrix) < MANY:
+            told = [one(forest) for forest in self.forests]
+        else:
+            with ThreadPoolExecutor(AT_ONCE) as pool:
+                told = list(pool.map(one, self.forests))
         return np.asarray(sum(told)) / len(told)
 
 

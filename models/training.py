@@ -98,14 +98,18 @@ class Fold:
         self, searched: Mapping[str, Any], max_rounds: int, step: int, bags: int, seed: int
     ) -> dict[int, np.ndarray]:
         """Of the window's sales, shape (n,), by the number of boosting rounds."""
-        bag = fit(self.known, self.features, searched, max_rounds, bags, seed)
+        bag = self.taught(searched, max_rounds, bags, seed)
         told = predictions_by_rounds(bag, self.later.matrix(self.features), step)
         return {rounds: self.later.start + predicted for rounds, predicted in told.items()}
 
     def errors(self, searched: Mapping[str, Any], rounds: int, bags: int, seed: int) -> np.ndarray:
         """log(price / value) of the window's sales, each valued with what was known before its month."""
-        bag = fit(self.known, self.features, searched, rounds, bags, seed)
+        bag = self.taught(searched, rounds, bags, seed)
         return self.later.target - bag.predict(self.later.matrix(self.features))
+
+    def taught(self, searched: Mapping[str, Any], rounds: int, bags: int, seed: int) -> Bag:
+        """The forests of the sales before the window."""
+        return fit(self.known, self.features, searched, rounds, bags, seed)
 
 
 def make_fold(learnt: Learnt, window: Window) -> Fold:

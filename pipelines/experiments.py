@@ -8,16 +8,15 @@ touched: what is chosen by looking at it can no longer be judged by it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from models.churn import churn_figures, seed_churn
+from models.churn import churn_figures
 from models.files import digest, json_bytes, read_json, write_text
-from models.fit import Settings, fit_valuer, judge_folds
+from models.fit import Settings
 from models.ratio_study import study
 from models.split import Split
 from models.training import Fold, make_fold
@@ -32,7 +31,7 @@ from pipelines.stage import run
 from pipelines.variants import ABLATIONS, TRIED, Variant, errors_of
 
 #: Points of the frontier: forests, and the share of the rounds found.
-FRONTIER = ((1, 1.0), (4, 1.0), (8, 1.0), (12, 1.0), (24, 1.0), (12, 0.5), (12, 0.25))
+FRONTIER = ((1, 1.0), (4, 1.0), (8, 1.0), (16, 1.0), (16, 0.5), (16, 0.25))
 FIGURES = ("mdape", "ppe10", "cod", "prd", "prb")
 
 
@@ -65,15 +64,12 @@ def row(variant: Variant, folds: Sequence[Fold], errors: Sequence[np.ndarray], b
 
 def frontier(bags: int, share: float, folds: Sequence[Fold], settings: Settings) -> Frontier:
     """The last fold valued by fewer or more trees: accuracy, and what another seed moves."""
-    rounds = max(1, round(share * settings.rounds))
-    point = replace(settings, bags=bags, rounds=rounds)
-    last = folds[-1]
-    judged = judge_folds([last], point)
-    figures = _figures(last, judged[0].errors)
-    known = replace(last.known, memory=last.known.memory.before(last.window.first))
-    valuer = fit_valuer(known, judged, point, 0.9, 400)
-    moved = seed_churn(valuer, known, point, last.later.sales)
-    return Frontier(bags, rounds, valuer.bag.trees, figures, churn_figures({"seed": moved}))
+    rounds, last = max(1, round(share * settings.rounds)), folds[-1]
+    bag, other = (last.taught(settings.searched, rounds, bags, seed) for seed in (settings.seed, settings.seed + 1))
+    matrix = last.later.matrix(last.features)
+    values, again = bag.predict(matrix), other.predict(matrix)
+    moved = np.abs(np.expm1(again - values))
+    return Frontier(bags, rounds, bag.trees, _figures(last, last.later.target - values), churn_figures({"seed": moved}))
 
 
 def record(market: str, rows: Sequence[Row], text: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from models.fit import FOLD_BAGS
 from models.gate import shown
 from models.training import Fold
 
@@ -51,7 +52,7 @@ def page(
             "valued live by a model that was trained on the sales before its fold. The hold-out is not looked at.",
             "Figures are means over the folds. The last column is the paired difference of the mean error of log",
             "price, in hundredths, with its 95 % interval: above zero the variant is worse. An interval that holds",
-            "zero is a difference that these sales can't tell from chance.",
+            f"zero is a difference that these sales can't tell from chance. A fold is valued by {FOLD_BAGS} forests.",
             "",
             "## What each part is worth",
             "",

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from models.features import Features
-from models.fit import Judged, Settings, errors_with_drift
+from models.fit import FOLD_BAGS, Judged, Settings, errors_with_drift
 from models.market import Market
 from models.start import HEDONIC_SHARE
 from models.training import Fold, Learnt
@@ -49,7 +49,7 @@ def errors_of(variant: Variant, fold: Fold, settings: Settings) -> np.ndarray:
         variant.change(fold.known) if variant.change else fold.known,
         variant.change(fold.later) if variant.change else fold.later,
     )
-    searched, bags = {**settings.searched, **variant.searched}, variant.bags or settings.bags
+    searched, bags = {**settings.searched, **variant.searched}, variant.bags or min(settings.bags, FOLD_BAGS)
     errors = changed.errors(searched, settings.rounds, bags, settings.seed)
     return errors_with_drift(Judged(changed, errors)) if variant.drift else errors
 
@@ -113,5 +113,5 @@ TRIED: Sequence[Variant] = (
     Variant("few columns a tree", "Or very few?", searched={"feature_fraction": 0.1}),
     Variant("smoothed paths", "Does smoothing leaves towards their parents help?", searched={"path_smooth": 100.0}),
     Variant("heavy shrinkage", "Does heavy L2 on leaves help?", searched={"lambda_l2": 100.0}),
-    Variant("many forests", "Do three times as many forests help?", bags=36),
+    Variant("many forests", "Do four times as many forests help?", bags=4 * FOLD_BAGS),
 )
