@@ -178,7 +178,9 @@ def _warnings(valuer: Valuer, home: Mapping[str, Any], as_of: date, far: float) 
             f"as_of is in the past: the comparison is with sales before that month, but the model has learnt "
             f"from sales before {valuer.trained_day}"
         )
-    if far > 1:
+    if far > 1 and not all(present(home.get(f.name)) for f in valuer.market.placing_fields):
+        warnings.append("the place of the home is not known; the ranges are wider for it")
+    elif far > 1:
         warnings.append(
             f"few homes like this one have been sold near by: the evidence is {far:.1f} times as far away as for "
             "the loneliest hundredth of sales; the ranges are wider for it"

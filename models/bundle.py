@@ -123,7 +123,7 @@ def _checked(directory: Path) -> dict[str, bytes]:
         raise BundleError(f"{directory / MANIFEST} is damaged: {error!r}; {REPAIR}") from error
     if found_format != FORMAT or not promised or not all(_plain(name) for name in promised):
         raise BundleError(
-            f"{directory / MANIFEST} is of format {found_format!r} with {sorted(promised)}; "
+            f"{directory / MANIFEST} is of format {found_format!r} with {sorted(map(str, promised))}; "
             f"this version reads format {FORMAT}; {REPAIR}"
         )
     parts = {MANIFEST: raw}
@@ -140,7 +140,9 @@ def _checked(directory: Path) -> dict[str, bytes]:
     return parts
 
 
-def _plain(name: str) -> bool:
+def _plain(name: object) -> bool:
     """A file of the bundle itself, not one that a manifest could point to elsewhere."""
+    if not isinstance(name, str) or "\0" in name:
+        return False
     path = Path(name)
     return not path.is_absolute() and ".." not in path.parts

@@ -23,7 +23,7 @@ from models.fault import Fault
 #: The probabilities that ranges are told for.
 LEVELS = (0.5, 0.8, 0.9)
 #: Months of sales that say how far a range must reach.
-WINDOW_MONTHS = 12
+WINDOW_MONTHS = 6
 #: Tiers of value that are calibrated apart, and the sales that each needs.
 MOST_TIERS, FEW_IN_TIER = 5, 300
 #: The forest of the spread: few leaves of many sales, for errors are noise and only their size is foretold.

@@ -88,6 +88,12 @@ class Market:
         """Whether homes have a place: coordinates, or at least a neighbourhood."""
         return any(self.role(role) is not None for role in ("latitude", "neighbourhood"))
 
+    @property
+    def placing_fields(self) -> tuple[Field, ...]:
+        """The fields that say where a home is: coordinates, or else the neighbourhood."""
+        both = [self.role("latitude"), self.role("longitude")]
+        return tuple(f for f in (both if both[0] is not None else [self.role("neighbourhood")]) if f is not None)
+
     def to_dict(self) -> dict[str, Any]:
         """The declaration as `from_dict` reads it, without what is only a default."""
         source = {k: v for k, v in asdict(self.source).items() if v is not None and k != "kind"}

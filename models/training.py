@@ -131,7 +131,7 @@ def fit(known: Learnt, features: Features, searched: Mapping[str, Any], rounds: 
     return fit_bag(
         np.vstack([np.hstack([facts, known.evidence]), np.hstack([facts[old], known.stale[old]])]),
         np.concatenate([known.target, known.target[old]]),
-        np.concatenate([weight * (1 - STALE_SHARE), weight[old] * STALE_SHARE]),
+        np.concatenate([np.where(old, weight * (1 - STALE_SHARE), weight), weight[old] * STALE_SHARE]),
         np.concatenate([homes, homes[old]]).tolist(),
         features,
         searched,

@@ -80,7 +80,7 @@ def assert_damage_is_found(directory, name, where, bit, read):
 
 
 damages = {"where": st.floats(0, 1, exclude_max=True), "bit": st.integers(0, 7)}
-quietly = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quietly = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @quietly

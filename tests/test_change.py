@@ -60,7 +60,7 @@ days = st.dates(date(2016, 1, 1), date(2019, 12, 31))
 valuers = st.sampled_from([frozen_valuer, live_valuer, retrained, another_seed])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(first=mapped_homes, second=mapped_homes, day=days, other_day=days, made=valuers, other_made=valuers)
 def test_the_steps_add_up_to_the_cent_whatever_changed(first, second, day, other_day, made, other_made):
     then, now = Asked(made(), first, day), Asked(other_made(), second, other_day)

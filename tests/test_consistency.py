@@ -56,7 +56,7 @@ def test_a_home_has_one_value_alone_in_a_batch_twice_and_in_any_order(batch, twi
     assert together == values(live_valuer(), batch[::-1], TODAY)[::-1]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(batch=st.lists(mapped_homes, min_size=1, max_size=6))
 def test_so_have_its_ranges_reasons_and_comparables(batch):
     together = appraise(live_valuer(), batch, TODAY, comparables=2)

@@ -114,14 +114,14 @@ months = st.integers(FIRST, LAST)
 
 
 @spoils
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(month=months)
 def test_training_sees_nothing_of_what_is_sold_later(spoil, month):
     assert leaks(what_training_sees, spoil, month) == []
 
 
 @spoils
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(month=months)
 def test_a_value_rests_on_nothing_sold_in_its_month_or_later(spoil, month):
     assert leaks(what_a_value_rests_on, spoil, month) == []
@@ -161,7 +161,7 @@ def own_price_reaches(matrix_of: Callable[[pd.DataFrame], np.ndarray], row: int)
     return not np.array_equal(matrix_of(SALES)[early], matrix_of(dear)[early], equal_nan=True)
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(row=st.integers(int(np.searchsorted(MONTH, FIRST)), len(SALES) - 1))
 def test_a_sales_own_price_never_reaches_its_own_features(row):
     def matrix_of(sales):
@@ -208,7 +208,7 @@ LIVE_FIRST = int(month_number([TRAINED])[0])
 
 
 @spoils
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(month=st.integers(LIVE_FIRST, int(LIVE_MONTH[-1])), back=st.integers(0, 3))
 def test_an_appraisal_is_the_same_whatever_is_sold_in_its_month_or_later(spoil, month, back):
     homes = records(LIVE.iloc[::90], MARKET)

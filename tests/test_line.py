@@ -77,7 +77,7 @@ def line(project_folder: Path) -> Project:
     project.edit("params.yaml", "market: seattle", f"market: {NAME}")
     project.edit("params.yaml", "trials: 24 ", "trials: 2 ")
     project.edit("params.yaml", "max_rounds: 750", "max_rounds: 200")
-    project.edit("params.yaml", "bags: 16 ", "bags: 3 ")
+    project.edit("params.yaml", "bags: 20 ", "bags: 3 ")
     project.run("git", "init", "--quiet")
     project.run("git", "add", "--all")
     who = ("-c", "user.name=A tester", "-c", "user.email=tester@assay.invalid")
