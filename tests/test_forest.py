@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from models.features import fit_features
 from models.forest import SHARE, fit_bag, predictions_by_rounds, spread_about_median, taught_by
 from models.split import Window
-from models.training import STALE_SHARE, fit, learn, make_fold, weights
+from models.training import fit, learn, make_fold, weights
 from tests.town import SEARCHED, mapped_sales, mapped_town, town_memory
 
 MARKET = mapped_town()
@@ -145,8 +145,7 @@ def test_every_sale_whose_year_could_be_valued_when_it_began_is_taught_a_second_
     again = january >= LEARNT.memory.first_month
     assert root["internal_count"] == len(LEARNT.sales) + again.sum()
     np.testing.assert_array_equal(again, np.isfinite(LEARNT.stale[:, -1]))
-    share = np.where(again, 1, 1 - STALE_SHARE)
-    assert root["internal_weight"] == pytest.approx((share * weights(LEARNT)).sum(), rel=1e-4)
+    assert root["internal_weight"] == pytest.approx(weights(LEARNT).sum(), rel=1e-4)
 
 
 def test_newer_sales_weigh_more():

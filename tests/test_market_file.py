@@ -58,7 +58,7 @@ FAULTS = {
         "label: Zone",
         "lable: Zone #!",
         "fields.1.lable: unknown key; allowed: name, column, type, label, "
-        "unit, range, values, missing, direction, role; did you mean 'label'?",
+        "unit, range, values, missing, direction, role, group; did you mean 'label'?",
     ),
     "missing key": ("  - name: zone\n    column: zone", "  - column: zone #!", "fields.1: the key 'name' is missing"),
     "empty key": ("label: A town", "label: #!", "label: is empty"),
