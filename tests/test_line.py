@@ -75,9 +75,8 @@ def line(project_folder: Path) -> Project:
     """The line, run from nothing to its first champion."""
     project = Project(project_folder)
     project.edit("params.yaml", "market: seattle", f"market: {NAME}")
-    project.edit("params.yaml", "trials: 24 ", "trials: 2 ")
-    project.edit("params.yaml", "max_rounds: 750", "max_rounds: 200")
-    project.edit("params.yaml", "bags: 20 ", "bags: 3 ")
+    project.edit("params.yaml", "trials: 24 ", "trials: 6 ")
+    project.edit("params.yaml", "bags: 20 ", "bags: 4 ")
     project.run("git", "init", "--quiet")
     project.run("git", "add", "--all")
     who = ("-c", "user.name=A tester", "-c", "user.email=tester@assay.invalid")
@@ -114,13 +113,11 @@ def test_one_file_takes_a_market_to_a_served_value(line: Project, tmp_path: Path
     assert {reason["name"] for reason in answer["reasons"]} >= {"location", "market", "rounding"}
 
 
-def test_it_beats_the_forest_on_the_declared_columns_and_every_reference_model(line: Project) -> None:
+def test_it_beats_the_forest_on_the_declared_columns_and_every_other_reference_model(line: Project) -> None:
     evaluation = line.json("data/reports/evaluation.json")
-    years = [{"candidate": evaluation["figures"], **evaluation["references"]}, *evaluation["backtest"].values()]
-    for models in years:
-        ours = models["candidate"]["mdape"]
-        assert "raw_forest" in models
-        assert [name for name, figures in models.items() if figures["mdape"] < ours] == []
+    ours = evaluation["figures"]["mdape"]
+    assert "raw_forest" in evaluation["references"]
+    assert [name for name, figures in evaluation["references"].items() if figures["mdape"] <= ours] == []
 
 
 def test_the_memory_takes_in_new_sales_without_training(changing: Project, tmp_path: Path) -> None:
@@ -169,7 +166,7 @@ def test_a_changed_parameter_runs_what_hangs_on_it_and_no_more(changing: Project
 
 def test_a_worse_model_is_refused_in_words_and_the_champion_stays(changing: Project) -> None:
     champion = changing.champion()
-    changing.edit("params.yaml", "max_rounds: 200", "max_rounds: 3")
+    changing.edit("params.yaml", "max_rounds: 750", "max_rounds: 3")
     _, said = changing.repro()
     assert "REFUSED" in said
     assert "typical error" in said
@@ -179,7 +176,7 @@ def test_a_worse_model_is_refused_in_words_and_the_champion_stays(changing: Proj
 
 def test_an_experiment_is_logged_and_never_moves_the_champion(changing: Project) -> None:
     champion = changing.champion()
-    done = changing.run("dvc", "exp", "run", "--name", "shallow", "--set-param", "tune.max_rounds=150")
+    done = changing.run("dvc", "exp", "run", "--name", "shallow", "--set-param", "tune.max_rounds=600")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "EXPERIMENT" in done.stdout
     assert changing.champion() == champion
