@@ -153,11 +153,17 @@ def least_mean(errors: list[dict[int, float]]) -> tuple[float, int]:
 
 
 def fold_error(log_values: np.ndarray, log_prices: np.ndarray) -> float:
-    """Spread of log(value / price) about its median, and a price for valuing cheap and dear homes unevenly."""
+    """Mean and median distance of log(value / price) from its median, and a price for valuing cheap and dear homes
+    unevenly.
+
+    The mean alone hardly tells robust forests apart; the median is what a value is usually off by.
+    """
     if not np.isfinite(log_values).all():
         return float("nan")
     prb = study(np.exp(log_values), np.exp(log_prices))["prb"]
-    return spread_about_median(log_values - log_prices) + UNEVEN * abs(prb or 0.0)
+    residuals = log_values - log_prices
+    typical = float(np.median(np.abs(residuals - np.median(residuals))))
+    return spread_about_median(residuals) + typical + UNEVEN * abs(prb or 0.0)
 
 
 def suggest(trial: Trial, search_space: Mapping[str, Any]) -> dict[str, float | int]:
