@@ -72,7 +72,7 @@ def appraise(valuer: Valuer, homes: Sequence[Mapping[str, Any]], as_of: date, co
     """
     if not homes:
         return []
-    view = valuer.view(_columns(valuer, homes), as_of)
+    view = valuer.view(valuer.columns(homes), as_of)
     values, ranges = valuer.told(view), valuer.ranges(view)
     deviation, chance = valuer.certainty(view, RIGHT_WITHIN)
     far = valuer.spread.remoteness(view.matrix)
@@ -98,16 +98,12 @@ def appraise(valuer: Valuer, homes: Sequence[Mapping[str, Any]], as_of: date, co
     return told
 
 
-def _columns(valuer: Valuer, homes: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    return {name: [home.get(name) for home in homes] for name in (*valuer.market.field_names, PROPERTY)}
-
-
 def _comparables(
     valuer: Valuer, home: Mapping[str, Any], view: View, i: int, parts: Sequence[Part], count: int
 ) -> tuple[Comparable, ...]:
     """The sales that weigh most, valued for the same day as homes never sold, and what tells each from the home."""
     memory, month = valuer.memory, int(view.months[i])
-    known = memory.known(month)
+    known = valuer.evidence.laid(month).known
     own = memory.sales[PROPERTY].iloc[known.trusted].to_numpy(dtype=object) == home.get(PROPERTY)
     leaves = leaves_of(valuer.bag, view.matrix[[i]])[:, 0]
     years = (view.days[i].astype("float64") - memory.day) / 365.25
@@ -120,7 +116,7 @@ def _comparables(
     index = memory.index(month)
     moved = index.level(view.days[[i]])[0] - index.level(sold["sale_date"])
     distance = _kilometres(valuer, home, sold)
-    value, log_value = float(valuer.told(view)[i]), float(view.log_value[i])
+    value, log_value, theirs = float(valuer.told(view)[i]), float(view.log_value[i]), seen.log_value
     return tuple(
         Comparable(
             sale_id=str(sale["sale_id"]),
@@ -131,7 +127,13 @@ def _comparables(
             distance_km=None if distance is None or np.isnan(distance[j]) else round(float(distance[j]), 3),
             alike=round(float(alike[j]), 4),
             adjustments=_adjustments(
-                float(sale["price"]), float(moved[j]), float(seen.log_value[j]), log_value, value, parts, their_parts[j]
+                float(sale["price"]),
+                float(moved[j]),
+                float(theirs[j]),
+                log_value,
+                value,
+                parts,
+                their_parts[j],
             ),
         )
         for j, sale in enumerate(sold.to_dict("records"))
@@ -162,7 +164,7 @@ def _kilometres(valuer: Valuer, home: Mapping[str, Any], sold: Any) -> np.ndarra
     places = valuer.memory.places
     if places.middle is None:
         return None
-    here = places.kilometres({name: [home.get(name)] for name in valuer.market.field_names})
+    here = places.kilometres(valuer.columns([home]))
     return np.asarray(np.hypot(*(places.kilometres(sold) - here).T))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import lightgbm as lgb
@@ -103,8 +104,7 @@ def read_model(parts: Mapping[str, bytes], memory: Mapping[str, bytes]) -> Value
         support={name: (low, high) for name, (low, high) in facts["support"].items()},
         typical={f.name: facts["typical"][f.name] for f in market.fields},
     )
-    own = read_memory(memory, valuer, parts)
-    return Valuer(**{**{name: getattr(valuer, name) for name in valuer.__dataclass_fields__}, **own})
+    return replace(valuer, **read_memory(memory, valuer, parts))
 
 
 def read_memory(parts: Mapping[str, bytes], valuer: Valuer, model: Mapping[str, bytes]) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def read_memory(parts: Mapping[str, bytes], valuer: Valuer, model: Mapping[str, 
     }
     memory = SaleMemory(valuer.market, frames["sales"], terms, valuer.memory.places, known)
     leaves = np.ascontiguousarray(frames["leaves"].to_numpy("uint16").T)
-    if leaves.shape[1] != len(memory.sales) or month_period(memory.end_month) < month_period(valuer.track.trained):
+    if leaves.shape[1] != len(memory.sales) or memory.end_month < valuer.track.trained:
         raise ValueError(
             f"{leaves.shape[1]} leaves of {len(memory.sales)} sales, up to {month_period(memory.end_month)}"
         )

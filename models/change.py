@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from models.reasons import Line
-from models.valuer import PROPERTY, Valuer, View
+from models.valuer import Valuer, View
 
 FACTS, MARKET, SALES, MODEL, ROUNDING = "facts", "market", "sales", "model", "rounding"
 LABELS = {
@@ -36,8 +36,7 @@ class Asked:
     as_of: date
 
     def seen_by(self, valuer: Valuer) -> View:
-        names = (*valuer.market.field_names, PROPERTY)
-        return valuer.view({name: [self.home.get(name)] for name in names}, self.as_of)
+        return valuer.view(valuer.columns([self.home]), self.as_of)
 
 
 @dataclass(frozen=True)

@@ -18,36 +18,37 @@ from models.valuer import Valuer, View
 QUARTER = 3
 
 
-def seed_churn(valuer: Valuer, learnt: Learnt, settings: Settings, homes: pd.DataFrame) -> np.ndarray:
+def seed_churn(valuer: Valuer, learnt: Learnt, settings: Settings, view: View) -> np.ndarray:
     """|value again / value - 1| with nothing but another seed, shape (homes,).
 
     Args:
         learnt, settings: what the valuer's forests were taught with.
-        homes: valued for the day the training ended, without what later sales told.
+        view: of homes on the day the training ended, without what later sales told.
     """
-    view = valuer.view(homes, valuer.trained_day)
     return _moved(view, _fit(learnt, valuer, settings, settings.seed + 1).predict(view.matrix))
 
 
-def data_churn(valuer: Valuer, learnt: Learnt, settings: Settings, homes: pd.DataFrame) -> np.ndarray:
+def data_churn(valuer: Valuer, learnt: Learnt, settings: Settings, view: View) -> np.ndarray:
     """What training again on a quarter of sales more moves, the market's level taken out.
 
     Both models value on the same memory, as they do when one takes the other's place; what the quarter's
     sales say through the memory, they say with either.
     """
-    view = valuer.view(homes, valuer.trained_day)
     before = learnt.rows(None, (pd.Timestamp(valuer.trained_day).to_period("M") - QUARTER).to_timestamp())
     earlier = _fit(before, valuer, settings, settings.seed).predict(view.matrix)
     return _moved(view, earlier - np.median(earlier - view.forests))
 
 
-def sales_churn(valuer: Valuer, homes: pd.DataFrame) -> np.ndarray:
-    """What a quarter's sales move through the memory while the model stays, the market's level taken out."""
-    now = valuer.view(homes, valuer.trained_day)
+def sales_churn(valuer: Valuer, homes: pd.DataFrame, view: View) -> np.ndarray:
+    """What a quarter's sales move through the memory while the model stays, the market's level taken out.
+
+    Args:
+        view: of the homes, as `seed_churn` has it.
+    """
     earlier = replace(
         valuer, memory=valuer.memory.before(pd.Timestamp(valuer.trained_day) - pd.DateOffset(months=QUARTER))
     )
-    moved = earlier.view(homes, earlier.current_day).standing - now.standing
+    moved = earlier.view(homes, earlier.current_day).standing - view.standing
     return np.abs(np.expm1(moved - np.median(moved)))
 
 

@@ -27,7 +27,7 @@ WINDOW_MONTHS = 6
 #: Tiers of value that are calibrated apart, and the sales that each needs.
 MOST_TIERS, FEW_IN_TIER = 5, 300
 #: The forest of the spread: few leaves of many sales, for errors are noise and only their size is foretold.
-SPREAD = {
+SPREAD: dict[str, Any] = {
     "objective": "huber",
     "alpha": 0.2,
     "learning_rate": 0.05,
@@ -175,12 +175,9 @@ def fit_spread(
         thin: the columns that say how thin the evidence is (distances of sales).
     """
     size = np.minimum(np.abs(errors), LARGEST_ERROR)
-    parameters: dict[str, Any] = dict(SPREAD)
     forest = None
-    if len(errors) >= 10 * SPREAD["min_data_in_leaf"]:  # type: ignore[operator]
-        data = lgb.Dataset(
-            matrix, size, feature_name=list(names), categorical_feature=list(categorical), params=parameters
-        )
-        forest = lgb.train(parameters, data, SPREAD_ROUNDS)
+    if len(errors) >= 10 * SPREAD["min_data_in_leaf"]:
+        data = lgb.Dataset(matrix, size, feature_name=list(names), categorical_feature=list(categorical), params=SPREAD)
+        forest = lgb.train(SPREAD, data, SPREAD_ROUNDS)
     limits = {c: float(np.nanquantile(matrix[:, c], 0.99)) for c in thin if np.isfinite(matrix[:, c]).any()}
     return Spread(forest, float(size.mean()), {c: limit for c, limit in limits.items() if limit > 0})

@@ -30,6 +30,9 @@ class WhatIfs:
     wrong: int
     largest: float
 
+    def __add__(self, other: WhatIfs) -> WhatIfs:
+        return WhatIfs(self.asked + other.asked, self.wrong + other.wrong, max(self.largest, other.largest))
+
 
 def directions(valuer: Valuer, homes: pd.DataFrame, times: int, seed: int) -> WhatIfs:
     """Each home `times` over with one directed fact moved; how often its value goes the wrong way.

@@ -25,7 +25,6 @@ GROUP_LABELS = {
     "comparables": "Sales near by",
     "history": "The home's own last sale",
     "market": "Market",
-    "model": "Another model",
     "unexplained": "What the sale fetched beyond what the model explains",
     "rounding": "Rounding",
 }

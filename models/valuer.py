@@ -169,6 +169,10 @@ class Valuer:
         _, facts = starting_point(self.memory, columns, view.days)
         return replace(view, matrix=matrix, facts=facts, forests=self.bag.predict(matrix))
 
+    def columns(self, homes: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+        """Homes as a caller sends them, as the columns that `value` and `view` take."""
+        return {name: [home.get(name) for home in homes] for name in (*self.market.field_names, PROPERTY)}
+
     def ranges(self, view: View) -> dict[float, tuple[np.ndarray, np.ndarray]]:
         """For each of `levels`, low and high of every home, rounded as values are."""
         spread, standing, log_value = self.spread.of(view.matrix), view.standing, view.log_value
@@ -200,7 +204,7 @@ class Valuer:
         contributions = self.bag.contributions(view.matrix)
         fields = len(self.market.fields)
         contributions[:, :fields] += view.facts
-        first = np.array([max(day.item() - YEAR, self.first_day) for day in view.days], dtype="datetime64[D]")
+        first = np.array([self.base_day(day.item()) for day in view.days], dtype="datetime64[D]")
         level = np.array([self.memory.index(int(m)).level([d])[0] for m, d in zip(view.months, first, strict=True)])
         parts = [
             (

@@ -138,10 +138,6 @@ def _backtest(card: Mapping[str, Any]) -> list[str]:
 def _trust(card: Mapping[str, Any]) -> list[str]:
     """Ranges and churn in two sentences."""
     churn, told = card["churn"], card["range"]
-
-    def percent(raw: Any) -> str:
-        return shown("mdape", finite(raw))
-
     return [
         "### Ranges and churn",
         "",
@@ -198,6 +194,11 @@ def _facts(card: Mapping[str, Any]) -> list[str]:
         f"- commit `{card['commit']}`",
         "",
     ]
+
+
+def percent(raw: Any) -> str:
+    """A share for people; "none" for what is no finite number."""
+    return shown("mdape", finite(raw))
 
 
 def _finite(figures: Mapping[str, Any] | None) -> dict[str, Any]:

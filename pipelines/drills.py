@@ -15,13 +15,13 @@ from models.files import read_json, write_text
 from models.fit import Settings, fit_valuer, judge_folds
 from models.gate import shown
 from models.market import Market
-from models.memory import build_memory
 from models.ratio_study import study
 from models.split import Split, Window
-from models.training import learn, make_fold
+from models.training import make_fold
 from models.valuer import PROPERTY, Valuer
 from pipelines.market_file import load_market
 from pipelines.params import load_params
+from pipelines.past import learn_from
 from pipelines.places import BUNDLE, DRILLS, HOLDOUT, SALES, TRAIN, WINDOWS
 from pipelines.settings import found_settings
 from pipelines.stage import run
@@ -49,8 +49,7 @@ def main() -> None:
     ]
     asked = directions(live, homes, -(-WHAT_IFS // len(homes)), params.seed)
     while asked.asked < WHAT_IFS and asked.asked:  # facts that are missing, or drawn as they were, ask nothing
-        more = directions(live, homes, 20, params.seed + asked.asked)
-        asked = type(asked)(asked.asked + more.asked, asked.wrong + more.wrong, max(asked.largest, more.largest))
+        asked += directions(live, homes, 20, params.seed + asked.asked)
     lines.append(f"| one fact moved: the value never goes against its direction | {asked.asked:,} | {asked.wrong:,} |")
     lines.append(f"| reasons add up to the value, to the cent | {len(homes):,} | {reasons_off(live, homes):,} |")
     off = waterfalls_off(valuer, live, homes, params.seed)
@@ -109,7 +108,7 @@ def poison(
 def _trained(
     sales: pd.DataFrame, market: Market, windows: tuple[Window, ...], settings: Settings, clean: Valuer
 ) -> Valuer:
-    learnt = learn(build_memory(sales, market))
+    learnt = learn_from(sales, market, "drills")
     judged = judge_folds([make_fold(learnt, windows[-1])], settings)
     return fit_valuer(learnt, judged, settings, clean.level, clean.horizon_days)
 

@@ -67,12 +67,13 @@ def value_holdout(frozen: Valuer, live: Valuer, holdout: pd.DataFrame) -> pd.Dat
 def churn(valuer: Valuer, known: Learnt, homes: pd.DataFrame, settings: Settings) -> dict[str, np.ndarray]:
     """How far the values of these homes move with another seed, trained on a quarter of sales more, and by the
     quarter's sales through the memory."""
+    view = valuer.view(homes, valuer.trained_day)
     retrain = {"seed": seed_churn, "data": data_churn}
     moved = {
-        kind: again(valuer, known, settings, homes)
+        kind: again(valuer, known, settings, view)
         for kind, again in tqdm(retrain.items(), desc="evaluate: trained again for the churn")
     }
-    return moved | {"sales": sales_churn(valuer, homes)}
+    return moved | {"sales": sales_churn(valuer, homes, view)}
 
 
 def backtest_of(train: pd.DataFrame, split: Split, references: dict[Window, dict[str, np.ndarray]]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from models.files import write_json
 from models.gate import MEANINGS, finite, shown
 from models.ratio_study import FIGURES
 from pipelines import store
+from pipelines.card import percent
 from pipelines.params import load_params
 from pipelines.places import SCORECARD
 from pipelines.stage import run
@@ -75,7 +76,7 @@ def told(card: Mapping[str, Any]) -> str:
             f"{'none' if covered is None else f'{100 * covered:.1f} %'} of the prices lie inside the "
             f"{100 * level:.0f} % range.",
             "Trained again with another seed, values move by "
-            f"{_percent(churn.get('churn_seed_median'))} at the median, {_percent(churn.get('churn_seed_p99'))} at the "
+            f"{percent(churn.get('churn_seed_median'))} at the median, {percent(churn.get('churn_seed_p99'))} at the "
             "99th percentile.",
             f"Written to {SCORECARD}",
         ]
@@ -88,10 +89,6 @@ def _figures(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _interval(name: str, interval: Any) -> str:
     return " to ".join(shown(name, finite(end)) for end in interval) if interval else ""
-
-
-def _percent(raw: Any) -> str:
-    return shown("mdape", finite(raw))
 
 
 def _table(rows: list[list[str]]) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping
 from datetime import date
 from hashlib import sha256
@@ -69,12 +68,7 @@ def _comparable(sale: Comparable) -> dict[str, Any]:
         "sale_date": sale.sale_date.isoformat(),
         "price": money(sale.price),
         "time_adjusted": sale.time_adjusted,
-        "distance_km": _known(sale.distance_km),
+        "distance_km": sale.distance_km,
         "alike": sale.alike,
         "adjustments": lines(sale.adjustments),
     }
-
-
-def _known(distance: float | None) -> float | None:
-    """Nothing where the home, the sale or the market has no place."""
-    return None if distance is None or math.isnan(distance) else distance

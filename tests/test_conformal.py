@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
-from crepes import ConformalPredictiveSystem, ConformalRegressor  # type: ignore[import-untyped]
+from crepes import ConformalPredictiveSystem, ConformalRegressor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom

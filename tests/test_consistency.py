@@ -39,12 +39,8 @@ TODAY = date(2020, 1, 15)
 ONE_BY_ONE = [pd.Timestamp(f"2019-{month:02}-01") for month in range(2, 13)]
 
 
-def columns(batch, names):
-    return {name: [home.get(name) for home in batch] for name in names}
-
-
 def values(valuer, batch, day):
-    return valuer.view(columns(batch, (*valuer.market.field_names, "property_id")), day).log_value.tolist()
+    return valuer.view(valuer.columns(batch), day).log_value.tolist()
 
 
 @settings(max_examples=60, deadline=None)
@@ -68,7 +64,7 @@ def test_so_have_its_ranges_reasons_and_comparables(batch):
 @given(batch=st.lists(mapped_homes, min_size=2, max_size=8), days=st.lists(st.dates(date(2016, 1, 1), TODAY)))
 def test_a_batch_of_many_days_is_each_home_on_its_day(batch, days):
     days = [*days, *[TODAY] * len(batch)][: len(batch)]
-    asked = columns(batch, (*live_valuer().market.field_names, "property_id"))
+    asked = live_valuer().columns(batch)
     together = live_valuer().view(asked, days).log_value.tolist()
     assert together == [values(live_valuer(), [home], day)[0] for home, day in zip(batch, days, strict=True)]
 

@@ -52,8 +52,7 @@ def one(valuer, home, as_of):
 
 
 def values(valuer, batch, as_of):
-    names = (*valuer.market.field_names, "property_id")
-    return valuer.value({name: [home.get(name) for home in batch] for name in names}, as_of)
+    return valuer.value(valuer.columns(batch), as_of)
 
 
 number = st.floats(-1e4, 1e6)
