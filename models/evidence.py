@@ -31,6 +31,7 @@ RECENT, RECENT_MONTHS = (15, 60), 9
 NTH_NEAR, NTH_ALIKE = 15, 12  # the sale whose distance says how thin the evidence is
 AROUND = 30  # sales whose homes are the surroundings
 CLOSEST = 0.3  # distance units below which nearer is not heavier
+HAIR = 1e-9  # distance units that each later sale lets an older one at the same spot stand back
 SHRINK = 10.0  # sales: what holds the level of a rare category back
 KEPT = 3  # months laid out at a time: each holds trees over all sales before it
 
@@ -131,8 +132,8 @@ class Evidence:
         return np.column_stack([*levels, distance[:, :NTH_ALIKE].mean(axis=1)])
 
     def _around(self, laid: _Laid, points: np.ndarray) -> np.ndarray:
-        _, position = _query(laid.near, points, AROUND)
-        at = laid.at(position)
+        _, position = _query(laid.around, points, AROUND)
+        at = np.maximum(position, 0)
         told = np.column_stack([laid.known.standing[at].mean(axis=1), self._facts[at].mean(axis=1)])
         told[position[:, 0] < 0] = np.nan
         return told
@@ -140,7 +141,10 @@ class Evidence:
 
 @dataclass(frozen=True)
 class _Laid:
-    """One vintage, laid out for looking things up; `recent_at` are the positions that `recent` holds."""
+    """One vintage, laid out for looking things up; `recent_at` are the positions that `recent` holds.
+
+    A sale that is taken for an error is in `around` alone: its price is not believed, its facts are.
+    """
 
     known: Known
     month: np.ndarray
@@ -149,6 +153,7 @@ class _Laid:
     recent: cKDTree
     recent_at: np.ndarray
     alike: cKDTree
+    around: cKDTree
     last_sale: dict[str, int]
     by_category: dict[str, dict[str, float]]
 
@@ -190,6 +195,7 @@ def _lay(memory: SaleMemory, known: Known, categories: Sequence[Field]) -> _Laid
         recent=_tree(memory.near[recent_at]),
         recent_at=recent_at,
         alike=_tree(memory.alike[trusted]),
+        around=_tree(memory.near[: known.count]),
         last_sale={name: i for i, name in enumerate(property_id)},  # the last of a home's sales stays
         by_category={f.name: _by_category(memory, known, f) for f in categories},
     )
@@ -203,8 +209,13 @@ def _by_category(memory: SaleMemory, known: Known, category: Field) -> dict[str,
 
 
 def _tree(points: np.ndarray) -> cKDTree:
-    """The points that have a place; the others are put where nobody looks."""
-    return cKDTree(np.where(np.isfinite(points), points, 1e9))
+    """The points that have a place, in the order of time; the others are put where nobody looks.
+
+    Of two at the same spot the newer is nearer by a hair: else the tree's layout, and with it any other sale,
+    would decide which of them counts.
+    """
+    older = np.arange(len(points), 0, -1)[:, None]
+    return cKDTree(np.where(np.isfinite(points), points + HAIR * older, 1e9))
 
 
 def _query(tree: cKDTree, points: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

@@ -130,8 +130,7 @@ def errors_with_drift(one: Judged) -> np.ndarray:
     remaining = np.empty(len(one.errors))
     for month in np.unique(one.month):
         rows = one.month == month
-        drift = track.drift(int(month))
-        remaining[rows] = one.errors[rows] - drift.level - drift.of_places(one.place[rows])
+        remaining[rows] = one.errors[rows] - track.drift(int(month)).of(one.place[rows], one.standing[rows])
         track = track.longer(
             int(month), one.place[rows], one.errors[rows], np.ones(int(rows.sum())), one.standing[rows]
         )

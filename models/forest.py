@@ -117,14 +117,14 @@ def taught_by(property_id: Sequence[str], number: int, seed: int) -> np.ndarray:
 
 
 def predictions_by_rounds(bag: Bag, matrix: np.ndarray, step: int) -> dict[int, np.ndarray]:
-    """What the bag would predict with fewer trees: for every `step` of boosting rounds, log price, shape (n,)."""
-    told, sums = {}, np.zeros(len(matrix))
+    """What each forest would predict with fewer trees: for every `step` of boosting rounds, shape (forests, n)."""
+    told, sums = {}, np.zeros((len(bag.forests), len(matrix)))
     trees = bag.forests[0].num_trees()
     for start in range(0, trees, step):
-        sums = sums + sum(
-            np.asarray(f.predict(matrix, start_iteration=start, num_iteration=step, num_threads=1)) for f in bag.forests
+        sums = sums + np.array(
+            [f.predict(matrix, start_iteration=start, num_iteration=step, num_threads=1) for f in bag.forests]
         )
-        told[min(start + step, trees)] = sums / len(bag.forests)
+        told[min(start + step, trees)] = sums
     return told
 
 

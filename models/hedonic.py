@@ -20,7 +20,8 @@ from models.market_index import MarketIndex, month_numbers
 RIDGE = 1.0  # in sales: what holds a rare category back
 SMOOTHNESS = 10.0  # on second differences of the monthly levels; fills months without a sale
 RARE = 20  # a category with fewer sales has no term of its own
-OUTLIER = 1.5  # Huber's bound, in robust standard deviations
+#: Robust standard deviations of the residual: Huber's bound; where a sale is taken for an error; where it is silent.
+OUTLIER, DISBELIEVED, SILENT = 1.5, 4.0, 6.0
 FADING = 3.0  # years before the last sale in which a sale's weight falls to 1/e: what a fact is worth changes
 ROUNDS = 4  # of reweighting; the weights have settled by then
 FARTHEST = 5.0  # standard scores beyond which a number counts as no farther; twice that where it has a direction
@@ -139,7 +140,8 @@ def fit_worth(
 ) -> Hedonic:
     """Robust ridge regression with one smoothed level a month.
 
-    Huber weights keep sales that are not of the market from moving the index; a Whittaker penalty
+    Huber weights keep sales that are not of the market from moving the index, and those that are taken for
+    errors fall silent by degrees (Hampel 1974, doi:10.1080/01621459.1974.10482962); a Whittaker penalty
     (Eilers 2003, doi:10.1021/ac034173t) smooths the levels and bridges months without a sale. A worth
     that goes against its field's direction is set to nothing, and the rest is fitted again. Older sales
     count less: a neighbourhood rises against the others, and a regression of all years would miss it.
@@ -160,6 +162,7 @@ def fit_worth(
         residual = np.abs(log_price - design @ worth - levels[month])
         spread = max(1.4826 * float(np.median(residual)), 1e-9)
         weights = fading * np.minimum(1.0, OUTLIER * spread / np.maximum(residual, 1e-12))
+        weights *= np.clip((SILENT - residual / spread) / (SILENT - DISBELIEVED), 0.0, 1.0)
     return Hedonic(terms, worth, MarketIndex(first_month, levels))
 
 

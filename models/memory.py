@@ -17,16 +17,14 @@ import numpy as np
 import pandas as pd
 
 from models.fault import Fault
-from models.hedonic import Hedonic, Terms, fit_terms, fit_worth
+from models.hedonic import DISBELIEVED, Hedonic, Terms, fit_terms, fit_worth
 from models.market import Market
 from models.market_index import MarketIndex
 from models.place import Places, fit_places
 
 #: The first sales only teach: so many months and so many sales before anything can be valued.
 FIRST_MONTHS, FIRST_SALES = 6, 200
-#: Robust standard deviations of the hedonic residual: beyond the first it counts as that much and no
-#: more, beyond the second the sale is taken for an error and is nobody's neighbour.
-CLIPPED, DISBELIEVED = 3.0, 4.0
+CLIPPED = 3.0  # robust standard deviations of the hedonic residual, beyond which it counts as no more
 
 Progress = Callable[[Iterable[int]], Iterable[int]]
 

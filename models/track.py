@@ -51,7 +51,7 @@ class Track:
         if at not in self._drift:
             rows = (self.month >= self.trained) & (self.month < at)
             places = self.place[rows] if (self.place != "").any() else None
-            self._drift[at] = fit_drift(self.error[rows], at - self.month[rows], places)
+            self._drift[at] = fit_drift(self.error[rows], at - self.month[rows], places, self.standing[rows])
         return self._drift[at]
 
     def calibration(self, month: int) -> Calibration:
@@ -80,8 +80,7 @@ class Track:
         self, month: int, place: np.ndarray, error: np.ndarray, spread: np.ndarray, standing: np.ndarray
     ) -> Track:
         """With one month's sales more."""
-        drift = self.drift(month)
-        told = error - drift.level - drift.of_places(place)
+        told = error - self.drift(month).of(place, standing)
         return Track(
             self.trained,
             np.concatenate([self.month, np.full(len(error), month)]),

@@ -13,7 +13,7 @@ from models.evidence import Evidence, evidence_columns
 from models.fault import Fault
 from models.features import Features, fit_features
 from models.forest import Bag, fit_bag, predictions_by_rounds
-from models.memory import Progress, SaleMemory
+from models.memory import Progress, SaleMemory, month_number
 from models.split import Window
 from models.start import starting_point
 
@@ -29,7 +29,7 @@ class Learnt:
     """Sales as the forests see them: each with what was known before its month, and nothing later.
 
     Attributes:
-        sales: those late enough to be valued, in their order.
+        sales: those late enough to be valued, in their order; indexed by their positions in the memory.
         evidence: known before the month, shape (n, evidence columns).
         stale: known before the year, NaN where nothing could be valued then; shape (n, evidence columns).
         level: log price of the typical home, foreseen before the month, shape (n,).
@@ -55,8 +55,16 @@ class Learnt:
         """The sales from `first` (or the beginning) up to, not including, `end`."""
         day = self.sales["sale_date"]
         chosen = ((day < end) if first is None else (day >= first) & (day < end)).to_numpy()
-        arrays = (a[chosen] for a in (self.evidence, self.stale, self.level, self.start))
-        return Learnt(self.memory, self.sales[chosen], *arrays)
+        return self._chosen(chosen)
+
+    def believed(self) -> Learnt:
+        """Without the sales that the month after the last of them takes for errors."""
+        trusted = self.memory.known(int(month_number(self.sales["sale_date"])[-1]) + 1).trusted
+        return self._chosen(np.isin(self.sales.index, trusted))
+
+    def _chosen(self, rows: np.ndarray) -> Learnt:
+        arrays = (a[rows] for a in (self.evidence, self.stale, self.level, self.start))
+        return Learnt(self.memory, self.sales[rows], *arrays)
 
 
 def learn(memory: SaleMemory, progress: Progress = iter, first: int | None = None) -> Learnt:
@@ -96,11 +104,16 @@ class Fold:
 
     def log_values(
         self, searched: Mapping[str, Any], max_rounds: int, step: int, bags: int, seed: int
-    ) -> dict[int, np.ndarray]:
-        """Of the window's sales, shape (n,), by the number of boosting rounds."""
-        bag = self.taught(searched, max_rounds, bags, seed)
-        told = predictions_by_rounds(bag, self.later.matrix(self.features), step)
-        return {rounds: self.later.start + predicted for rounds, predicted in told.items()}
+    ) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray]]:
+        """Of each forest, shape (forests, sales of the window), by the number of boosting rounds: on fresh evidence
+        and on stale."""
+        bag, facts = self.taught(searched, max_rounds, bags, seed), self.features.facts(self.later.sales)
+
+        def told(evidence: np.ndarray) -> dict[int, np.ndarray]:
+            predicted = predictions_by_rounds(bag, np.hstack([facts, evidence]), step)
+            return {rounds: self.later.start + forests for rounds, forests in predicted.items()}
+
+        return told(self.later.evidence), told(self.later.stale)
 
     def errors(self, searched: Mapping[str, Any], rounds: int, bags: int, seed: int) -> np.ndarray:
         """log(price / value) of the window's sales, each valued with what was known before its month."""
@@ -124,7 +137,8 @@ def make_fold(learnt: Learnt, window: Window) -> Fold:
 
 
 def fit(known: Learnt, features: Features, searched: Mapping[str, Any], rounds: int, bags: int, seed: int) -> Bag:
-    """The forests of these sales, each seen with fresh evidence and, where there is any, with stale."""
+    """The forests of the sales that are believed, each seen with fresh evidence and, where there is any, with stale."""
+    known = known.believed()
     facts, weight = features.facts(known.sales), weights(known)
     old = np.isfinite(known.stale[:, -1])
     homes = known.sales["property_id"].to_numpy(dtype=object)

@@ -49,6 +49,7 @@ class View:
         facts: each field's hedonic share, shape (n, fields).
         forests: their mean.
         drift, local_drift: how far later sales say the model is off, everywhere and in the neighbourhood.
+        steepness: the share of a home's standing by which they say better homes there are off.
     """
 
     days: np.ndarray
@@ -59,6 +60,7 @@ class View:
     forests: np.ndarray
     drift: np.ndarray
     local_drift: np.ndarray
+    steepness: np.ndarray
 
     @property
     def standing(self) -> np.ndarray:
@@ -68,7 +70,7 @@ class View:
     @property
     def log_value(self) -> np.ndarray:
         """Before rounding, shape (n,)."""
-        return self.level + self.standing + (self.drift + self.local_drift)
+        return self.level + self.standing + (self.drift + self.local_drift + self.steepness * self.standing)
 
 
 @dataclass(frozen=True)
@@ -158,8 +160,7 @@ class Valuer:
         matrix = np.hstack([self.features.facts(columns), self.evidence.of(columns, list(known), days)])
         level, facts = starting_point(self.memory, columns, days)
         months = self.memory.months(days)
-        drift, local = self._drift(columns, months)
-        return View(days, months, matrix, level, facts, self.bag.predict(matrix), drift, local)
+        return View(days, months, matrix, level, facts, self.bag.predict(matrix), *self._drift(columns, months))
 
     def with_facts(self, view: View, homes: Homes) -> View:
         """The same homes on the same days with other facts that have no say in the evidence: those with a direction."""
@@ -204,6 +205,7 @@ class Valuer:
         contributions = self.bag.contributions(view.matrix)
         fields = len(self.market.fields)
         contributions[:, :fields] += view.facts
+        steeper = view.steepness * view.standing
         first = np.array([self.base_day(day.item()) for day in view.days], dtype="datetime64[D]")
         level = np.array([self.memory.index(int(m)).level([d])[0] for m, d in zip(view.months, first, strict=True)])
         parts = [
@@ -211,6 +213,7 @@ class Valuer:
                 Part("index", f"Market since {day}", "market", float(view.level[i] - level[i])),
                 Part("drift", "What sales since the training say of the level", "market", float(view.drift[i])),
                 Part("local_drift", "What they say of the neighbourhood", "comparables", float(view.local_drift[i])),
+                Part("steepness", "What they say of better homes there", "comparables", float(steeper[i])),
                 *(Part(*meta, float(c)) for meta, c in zip(self._metas, contributions[i, :-1], strict=True)),
             )
             for i, day in enumerate(first)
@@ -263,14 +266,15 @@ class Valuer:
         field = self.market.role("neighbourhood")
         return None if field is None else field.name
 
-    def _drift(self, columns: Mapping[str, Any], months: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _drift(self, columns: Mapping[str, Any], months: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Level, the neighbourhood's own and steepness, each of shape (n,)."""
         places = np.asarray(columns[self._neighbourhood] if self._neighbourhood else [""] * len(months), dtype=object)
-        level, local = np.empty(len(months)), np.empty(len(months))
+        told = np.empty((3, len(months)))
         for month in np.unique(months):
             rows = months == month
-            drift = self.track.drift(int(month))
-            level[rows], local[rows] = drift.level, drift.of_places(places[rows])
-        return level, local
+            drift, there = self.track.drift(int(month)), places[rows]
+            told[:, rows] = np.full(len(there), drift.level), drift.of_places(there), drift.steepness_of(there)
+        return tuple(told)
 
     def _check(self, days: np.ndarray) -> None:
         for day in (days.min(), days.max()) if len(days) else ():

@@ -29,7 +29,7 @@ from models.forest import spread_about_median
 from models.market import Market
 from models.ratio_study import study
 from models.split import Split
-from models.training import Fold, make_fold
+from models.training import STALE_SHARE, Fold, make_fold
 from pipelines import tracking
 from pipelines.market_file import load_market
 from pipelines.params import Params, load_params
@@ -41,11 +41,13 @@ from pipelines.study_plots import draw_study
 JOURNALS = STATE / "studies"
 WARM_UP = 5  # trials before any is pruned
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
-BAGS = 2  # forests that a trial averages
+FORESTS = 2  # of a trial: what they lose to each other tells what many would gain
 ROUNDS = 50  # boosting rounds between two looks at the error
 FAILURES = 3  # in a row, after which the search gives up
 #: What a PRB of 1 costs in log price. Forests of little regularisation buy the last hundredth of accuracy with it.
 UNEVEN = 0.05
+#: What a distance of 1 between two forests of a trial costs: forests that follow every sale move with the next ones.
+UNSTEADY = 0.1
 
 
 class TuneError(Fault):
@@ -127,16 +129,15 @@ def search(study: optuna.Study, folds: list[Fold], params: Params) -> None:
 
 
 def error_over_folds(trial: Trial, folds: list[Fold], params: Params) -> float:
-    """Mean error of the folds (`fold_error`) at the number of rounds that makes it least.
+    """Mean error of the folds (`trial_error`) at the number of rounds that makes it least.
 
-    The latest fold comes first: it tells most about the hold-out. Each is valued by a small bag, for a bag
-    is best with more trees than any of its forests alone.
+    The latest fold comes first: it tells most about the hold-out.
     """
     searched = suggest(trial, params.tune.search)
     errors: list[dict[int, float]] = []
     for step, fold in enumerate(reversed(folds)):
-        told = fold.log_values(searched, params.tune.max_rounds, ROUNDS, BAGS, params.seed)
-        errors.append({rounds: fold_error(values, fold.log_prices) for rounds, values in told.items()})
+        fresh, stale = fold.log_values(searched, params.tune.max_rounds, ROUNDS, FORESTS, params.seed)
+        errors.append({r: trial_error(fresh[r], stale[r], fold.log_prices) for r in fresh})
         best, rounds = least_mean(errors)
         trial.report(best, step)
         if trial.should_prune():
@@ -150,6 +151,33 @@ def error_over_folds(trial: Trial, folds: list[Fold], params: Params) -> float:
 def least_mean(errors: list[dict[int, float]]) -> tuple[float, int]:
     """The least mean over the folds, and the number of rounds that gives it."""
     return min((sum(of_fold[rounds] for of_fold in errors) / len(errors), rounds) for rounds in errors[0])
+
+
+def trial_error(fresh: np.ndarray, stale: np.ndarray, log_prices: np.ndarray) -> float:
+    """What a fold's forests are judged by: their errors as a sale is taught, and a price for disagreeing.
+
+    Args:
+        fresh, stale: log values of each forest on fresh and on stale evidence, shape (forests, n).
+        log_prices: shape (n,).
+    """
+    errors = [error_of_many(told, log_prices) for told in (fresh, stale)]
+    apart = float(np.abs(np.diff(fresh, axis=0)).mean())
+    return (1 - STALE_SHARE) * errors[0] + STALE_SHARE * errors[1] + UNSTEADY * apart
+
+
+def error_of_many(forests: np.ndarray, log_prices: np.ndarray) -> float:
+    """The error (`fold_error`) of a large bag, told from a few of its forests.
+
+    A bag is best with more trees than any of its forests alone. The error of a mean of n forests is that of very
+    many and a rest that falls with 1 / n; one forest and all of these give both.
+
+    Args:
+        forests: log values of each, shape (forests, n), at least two forests.
+        log_prices: shape (n,).
+    """
+    alone = float(np.mean([fold_error(one, log_prices) for one in forests]))
+    together = fold_error(forests.mean(axis=0), log_prices)
+    return together - (alone - together) / (len(forests) - 1)
 
 
 def fold_error(log_values: np.ndarray, log_prices: np.ndarray) -> float:

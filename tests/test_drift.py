@@ -5,10 +5,21 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import minimize
 
 from models.conformal import WINDOW_MONTHS
-from models.drift import CLIPPED, FADING_MONTHS, HOLD_LEVEL, HOLD_PLACE, Drift, fit_drift
+from models.drift import (
+    CLIPPED,
+    EVEN,
+    FADING_MONTHS,
+    FADING_STEEPNESS,
+    HOLD_LEVEL,
+    HOLD_PLACE,
+    HOLD_PLACE_STEEPNESS,
+    HOLD_STEEPNESS,
+    STEEPEST,
+    Drift,
+    fit_drift,
+)
 from models.memory import month_number
 from models.split import before
 from models.track import FEW_SCORES, Track, empty_track, places_of, starting_track
@@ -26,20 +37,22 @@ def errors_of(count, seed=1, level=0.0, spread=0.1, **places):
     return place, draw.normal(level, spread, count) + shift
 
 
-def drift_of(place, errors, months_ago=1):
-    return fit_drift(errors, np.full(len(errors), months_ago), place)
+def drift_of(place, errors, months_ago=1, standing=None):
+    """Of homes that all stand in the middle, unless told otherwise."""
+    standing = np.zeros(len(errors)) if standing is None else standing
+    return fit_drift(errors, np.full(len(errors), months_ago), place, standing)
 
 
 def test_no_sale_tells_nothing():
-    assert fit_drift(np.empty(0), np.empty(0), None) == Drift()
-    assert Drift().of_places(["east", None]).tolist() == [0, 0]
+    assert drift_of(None, np.empty(0)) == Drift()
+    assert Drift().of(["east", None], np.array([0.3, -2.0])).tolist() == [0, 0]
 
 
 def test_a_shift_of_the_whole_market_is_found():
     place, errors = errors_of(20_000, level=0.07)
     told = drift_of(place, errors)
     assert told.level + told.of_places(QUARTERS) == pytest.approx([0.07] * 3, abs=0.005)
-    assert fit_drift(errors, np.ones(len(errors)), None).level == pytest.approx(0.07, abs=0.005)
+    assert drift_of(None, errors).level == pytest.approx(0.07, abs=0.005)
 
 
 def test_a_shift_of_one_neighbourhood_is_found_there_and_not_elsewhere():
@@ -52,22 +65,50 @@ def test_what_a_neighbourhood_has_never_told_is_nothing():
     assert drift_of(*errors_of(300, old=0.1)).of_places(["harbour", None, ""]).tolist() == [0, 0, 0]
 
 
+def test_better_homes_that_fetch_more_than_the_model_learnt_are_followed_and_a_little_more():
+    place, errors = errors_of(20_000)
+    standing = np.random.default_rng(2).normal(0, 0.4, len(errors))
+    told = drift_of(place, errors + np.where(place == "old", 0.1, 0.03) * standing, standing=standing)
+    steep = told.steepness_of(["east", "old", "west"]) - EVEN
+    assert steep == pytest.approx([0.03, 0.1, 0.03], abs=0.01)
+    assert 0.03 < told.steepness - EVEN < 0.1  # where a neighbourhood is unknown, what is common
+    assert told.steepness_of(["harbour", None, ""]).tolist() == [told.steepness] * 3
+    assert told.of(["old"], np.array([1.0])) - told.of(["old"], np.array([0.0])) == pytest.approx(steep[1] + EVEN)
+
+
+def test_whatever_the_sales_say_a_better_home_stays_worth_more():
+    """A share of the standing below -1 would turn every declared direction round."""
+    standing = np.linspace(-0.2, 0.2, 5000)
+    for sign in (-1, 1):
+        told = drift_of(np.full(5000, "old", dtype=object), np.sign(standing) * sign, standing=standing)
+        assert told.steepness_of(["old", None]) == pytest.approx([sign * STEEPEST] * 2)
+
+
 @settings(max_examples=25, deadline=None)
 @given(count=st.integers(1, 400), seed=st.integers(0, 999), level=st.floats(-0.1, 0.1), old=st.floats(-0.1, 0.1))
-def test_it_is_the_ridge_regression_that_it_says_it_is(count, seed, level, old):
+def test_it_is_the_ridge_regressions_that_it_says_it_is(count, seed, level, old):
     place, errors = errors_of(count, seed, level, old=old)
-    ago = np.random.default_rng(seed).integers(1, 9, count)
+    draw = np.random.default_rng(seed)
+    ago, standing = draw.integers(1, 9, count), draw.normal(0, 0.4, count)
     middle = np.median(errors)
-    clipped, weight = np.clip(errors, middle - CLIPPED, middle + CLIPPED), np.exp((1 - ago) / FADING_MONTHS)
+    clipped = np.clip(errors, middle - CLIPPED, middle + CLIPPED)
     member = (place[:, None] == np.unique(place)[None, :]).astype("float64")
 
-    def loss(told):
-        missed = clipped - told[0] - member @ told[1:]
-        return (weight * missed**2).sum() + HOLD_LEVEL * told[0] ** 2 + HOLD_PLACE * (told[1:] ** 2).sum()
+    def ridge(of, weight, hold, hold_own, told):
+        design = of[:, None] * np.hstack([np.ones((count, 1)), member])
+        held = np.diag([hold, *np.full(member.shape[1], hold_own)])
+        return np.linalg.solve((design.T * weight) @ design + held, (design.T * weight) @ told)
 
-    best = minimize(loss, np.zeros(1 + member.shape[1]), tol=1e-14).x
-    told = fit_drift(errors, ago, place)
-    assert [told.level, *told.places.values()] == pytest.approx(best, abs=1e-5)
+    weight = np.exp((1 - ago) / FADING_STEEPNESS)
+    mean = (member * weight[:, None]).T / (member * weight[:, None]).sum(axis=0)[:, None]
+    apart, above = (x - member @ (mean @ x) for x in (standing, clipped + EVEN * standing))
+    steep = ridge(apart, weight, HOLD_STEEPNESS, HOLD_PLACE_STEEPNESS, above)
+    told = fit_drift(errors, ago, place, standing)
+    assert told.steepness == pytest.approx(steep[0], abs=1e-5)
+    assert [*told.steep_places.values()] == pytest.approx(steep[0] + steep[1:], abs=1e-5)
+    left = clipped - (member @ (steep[0] + steep[1:])) * standing
+    levels = ridge(np.ones(count), np.exp((1 - ago) / FADING_MONTHS), HOLD_LEVEL, HOLD_PLACE, left)
+    assert [told.level, *told.places.values()] == pytest.approx(levels, abs=1e-5)
 
 
 def test_few_sales_are_hardly_believed():
@@ -87,8 +128,9 @@ def test_one_absurd_sale_tells_no_more_than_the_bound():
 
 def test_old_errors_are_forgotten():
     errors = np.repeat([0.1, -0.1], 1000)
-    assert fit_drift(errors, np.repeat([1, 12], 1000), None).level > 0.08
-    assert fit_drift(errors, np.repeat([12, 1], 1000), None).level < -0.08
+    middle = np.zeros(2000)
+    assert fit_drift(errors, np.repeat([1, 12], 1000), None, middle).level > 0.08
+    assert fit_drift(errors, np.repeat([12, 1], 1000), None, middle).level < -0.08
 
 
 def track_of(months=14, per_month=40, first=TRAINED_MONTH - 8, seed=1, trained=TRAINED_MONTH):
@@ -155,7 +197,7 @@ def test_a_score_is_the_error_that_was_left_over_the_spread():
     track = track_of(months=9, first=TRAINED_MONTH)
     last = track.month == track.end - 1
     drift = track.drift(track.end - 1)
-    left = track.error[last] - drift.level - drift.of_places(track.place[last])
+    left = track.error[last] - drift.of(track.place[last], track.standing[last])
     np.testing.assert_allclose(track.score[last], left / 0.1)
 
 
@@ -188,7 +230,7 @@ def test_a_market_without_neighbourhoods_has_one_level():
     _, errors = errors_of(600, level=0.1)
     nowhere = np.full(600, "", dtype=object)
     track = empty_track(TRAINED_MONTH).longer(TRAINED_MONTH, nowhere, errors, np.full(600, 0.1), np.zeros(600))
-    assert track.drift(TRAINED_MONTH + 1) == fit_drift(errors, np.ones(600), None)
+    assert track.drift(TRAINED_MONTH + 1) == drift_of(None, errors)
 
 
 def test_a_neighbourhood_is_text_and_empty_where_it_is_unknown():

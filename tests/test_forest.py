@@ -1,6 +1,7 @@
 """The forests obey the declared directions, are the same at every run, and no single sale pulls one far."""
 
 import threading
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -125,27 +126,44 @@ def test_one_absurd_sale_moves_the_forests_of_the_others_hardly_more_than_its_ab
 def test_fewer_rounds_are_the_first_trees_of_more_rounds():
     told = predictions_by_rounds(BAG, MATRIX, 5)
     assert [*told] == [5, 10, 15, 20]
-    np.testing.assert_allclose(told[20], BAG.predict(MATRIX), atol=1e-12)
-    np.testing.assert_allclose(told[10], bag_of(rounds=10).predict(MATRIX), atol=1e-12)
+    np.testing.assert_allclose(told[20], [forest.predict(MATRIX) for forest in BAG.forests], atol=1e-12)
+    np.testing.assert_allclose(told[10].mean(axis=0), bag_of(rounds=10).predict(MATRIX), atol=1e-12)
 
 
 def test_what_the_search_judges_is_what_training_with_so_many_rounds_gives():
     window = Window(*(LEARNT.sales["sale_date"].max().to_period("M").start_time + o for o in _year()))
     fold = make_fold(LEARNT, window)
-    values = fold.log_values(SEARCHED, 20, 10, 2, 7)
+    fresh, stale = fold.log_values(SEARCHED, 20, 10, 2, 7)
     for rounds in (10, 20):
         errors = fold.errors(SEARCHED, rounds, 2, 7)
-        np.testing.assert_allclose(fold.log_prices - values[rounds], errors, atol=1e-12)
+        np.testing.assert_allclose(fold.log_prices - fresh[rounds].mean(axis=0), errors, atol=1e-12)
+        aged = replace(fold, later=replace(fold.later, evidence=fold.later.stale)).errors(SEARCHED, rounds, 2, 7)
+        np.testing.assert_allclose(fold.log_prices - stale[rounds].mean(axis=0), aged, atol=1e-12)
+
+
+def test_a_sale_that_is_taken_for_an_error_teaches_no_forest():
+    sales = mapped_sales()
+    at = len(sales) - 200
+    price = sales["price"].where(np.arange(len(sales)) != at, 10_000_000.0)
+    learnt = learn(town_memory(sales.assign(price=price), MARKET))
+    believed = learnt.believed()
+    assert at in learnt.sales.index
+    assert at not in believed.sales.index
+    assert len(believed.sales) > 0.98 * len(learnt.sales)
+    np.testing.assert_array_equal(believed.sales["price"], sales["price"][believed.sales.index])
+    (forest,) = fit(learnt, FEATURES, SEARCHED, 1, 1, 7).forests
+    again = np.isfinite(believed.stale[:, -1]).sum()
+    assert forest.dump_model()["tree_info"][0]["tree_structure"]["internal_count"] == len(believed.sales) + again
 
 
 def test_every_sale_whose_year_could_be_valued_when_it_began_is_taught_a_second_time_with_what_was_known_then():
     (forest,) = fit(LEARNT, FEATURES, SEARCHED, 1, 1, 7).forests
     root = forest.dump_model()["tree_info"][0]["tree_structure"]
-    january = LEARNT.memory.month[LEARNT.memory.month >= LEARNT.memory.first_month] // 12 * 12
-    again = january >= LEARNT.memory.first_month
-    assert root["internal_count"] == len(LEARNT.sales) + again.sum()
-    np.testing.assert_array_equal(again, np.isfinite(LEARNT.stale[:, -1]))
-    assert root["internal_weight"] == pytest.approx(weights(LEARNT).sum(), rel=1e-4)
+    known = LEARNT.believed()
+    again = LEARNT.memory.month[known.sales.index] // 12 * 12 >= LEARNT.memory.first_month
+    assert root["internal_count"] == len(known.sales) + again.sum()
+    np.testing.assert_array_equal(again, np.isfinite(known.stale[:, -1]))
+    assert root["internal_weight"] == pytest.approx(weights(known).sum(), rel=1e-4)
 
 
 def test_newer_sales_weigh_more():

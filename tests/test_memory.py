@@ -9,10 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.fault import Fault
-from models.hedonic import fit_worth
+from models.hedonic import DISBELIEVED, fit_worth
 from models.memory import (
     CLIPPED,
-    DISBELIEVED,
     FIRST_MONTHS,
     FIRST_SALES,
     build_memory,

@@ -105,7 +105,8 @@ def test_every_line_is_told_under_the_group_that_its_fact_declares():
     under = {line.name: reason.name for reason in told.reasons for line in reason.lines}
     expected = {f.name: f.group for f in valuer.market.fields}
     expected |= {f"sales.{c.name}": c.group for c in evidence_columns(valuer.market)}
-    expected |= {"index": "market", "drift": "market", "local_drift": "comparables", "rounding": "rounding"}
+    expected |= {"index": "market", "drift": "market", "rounding": "rounding"}
+    expected |= {"local_drift": "comparables", "steepness": "comparables"}
     assert under == expected
     assert {under["area"], under["quarter"], under["rooms"]} == {"size", "location", "facts"}  # by role, or none
     assert {under["pool"], under["noise"]} == {"quality", "location"}  # as declared
@@ -125,14 +126,17 @@ def test_parts_are_hedonic_share_and_an_independent_readers_contributions():
     trees[:, : shares.shape[1]] += shares
     told = np.array([[part.amount for part in row] for row in parts])
     names = [part.name for part in parts[0]]
-    assert names == ["index", "drift", "local_drift", *valuer.features.names]
-    np.testing.assert_allclose(told[:, 3:], trees, atol=1e-6)
+    assert names == ["index", "drift", "local_drift", "steepness", *valuer.features.names]
+    np.testing.assert_allclose(told[:, 4:], trees, atol=1e-6)
     year_before = hedonic.index.level([date(2018, 12, 1)])[0]
     np.testing.assert_allclose(log_bases, year_before + base, atol=1e-6)
     np.testing.assert_allclose(told[:, 0], hedonic.index.level([date(2019, 12, 1)])[0] - year_before, atol=1e-9)
     drift = valuer.track.drift(int(view.months[0]))
     np.testing.assert_allclose(told[:, 1], drift.level)
     np.testing.assert_allclose(told[:, 2], drift.of_places(asked["quarter"]))
+    steeper = drift.steepness_of(asked["quarter"])
+    assert (steeper != 0).all()
+    np.testing.assert_allclose(told[:, 3], steeper * (base + trees.sum(axis=1)), atol=1e-6)
     np.testing.assert_allclose(log_bases + told.sum(axis=1), view.log_value, atol=1e-9)
 
 

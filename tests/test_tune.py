@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import optuna
 import pytest
 
@@ -23,11 +24,14 @@ from pipelines.tune import (
     FINISHED,
     TuneError,
     best_trial,
+    error_of_many,
     first_trials,
+    fold_error,
     open_study,
     search,
     study_key,
     suggest,
+    trial_error,
     trial_table,
 )
 from tests.line import BOUNDS
@@ -162,3 +166,25 @@ def test_poor_trials_are_pruned_and_still_in_the_table(uninterrupted):
     assert len(table) == TRIALS
     assert set(table["state"]) == {"COMPLETE", "PRUNED"}
     assert table.loc[table["state"] == "PRUNED", "value"].isna().all()
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_the_error_of_a_large_bag_is_told_from_a_few_of_its_forests(count):
+    """Forests that err apart: the mean of a few errs more than that of many, and one alone most of all."""
+    draw = np.random.default_rng(count)
+    log_prices = draw.normal(13, 0.5, 40_000)
+    forests = log_prices + draw.normal(0, 0.15, 40_000) + draw.normal(0, 0.06, (100, 40_000))
+    many, few = fold_error(forests.mean(axis=0), log_prices), fold_error(forests[:count].mean(axis=0), log_prices)
+    told = error_of_many(forests[:count], log_prices)
+    assert few > many + 0.002
+    assert abs(told - many) < (few - many) / 4
+
+
+def test_between_two_trials_as_accurate_the_steadier_wins_and_stale_evidence_counts():
+    draw = np.random.default_rng(3)
+    log_prices = draw.normal(13, 0.5, 20_000)
+    close, far = (log_prices + draw.normal(0, 0.15, 20_000) + draw.normal(0, s, (2, 20_000)) for s in (0.01, 0.05))
+    assert trial_error(close, close, log_prices) < trial_error(far, close, log_prices)
+    worse = close + draw.normal(0, 0.1, 20_000)
+    assert trial_error(close, close, log_prices) < trial_error(close, worse, log_prices)
+    assert trial_error(close, worse, log_prices) < trial_error(worse, close, log_prices)  # fresh counts more
