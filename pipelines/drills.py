@@ -81,17 +81,18 @@ def poison(
     noisy, noisy_market = with_noise(train, market, seed)
     drills = {
         "one sale of the last year at 10,000,000": (typo, market, sales),
+        "that sale left out": (train[typo["price"].eq(train["price"])], market, sales),
         "1 % of the prices belong to other homes": (mislabelled(train, seed), market, sales),
         "a fact drawn by lot": (noisy, noisy_market, with_noise(sales, market, seed)[0]),
     }
+    others = holdout[holdout[PROPERTY] != where]
     told = [
         "Trained anew with the same seed. Values of the hold-out's homes on the day the training ended; the error is",
         "that of the hold-out, valued live.",
         "",
-        "| poison | median move | P99 | most | MdAPE clean | MdAPE poisoned |",
-        "|---|---:|---:|---:|---:|---:|",
+        f"| poison | median move | P99 | most | of {len(others):,} homes by over 1 % | MdAPE clean | MdAPE poisoned |",
+        "|---|---:|---:|---:|---:|---:|---:|",
     ]
-    others = holdout[holdout[PROPERTY] != where]
     before = clean.value(others, clean.trained_day)
     untouched = _mdape(clean.refreshed(sales), holdout)
     for name, (poisoned, of, memory) in tqdm(drills.items(), desc="drills: poison"):
@@ -101,7 +102,8 @@ def poison(
         later = memory[memory["sale_id"].isin(holdout["sale_id"])]
         worse = _mdape(valuer.refreshed(memory), later)
         figures = " | ".join(shown("mdape", float(np.quantile(moved, q))) for q in (0.5, 0.99, 1.0))
-        told.append(f"| {name} | {figures} | {shown('mdape', untouched)} | {shown('mdape', worse)} |")
+        over = f"{int((moved > 0.01).sum()):,}"
+        told.append(f"| {name} | {figures} | {over} | {shown('mdape', untouched)} | {shown('mdape', worse)} |")
     return told
 
 
