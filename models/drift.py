@@ -18,7 +18,7 @@ HOLD_LEVEL, HOLD_PLACE, FADING_MONTHS = 100.0, 80.0, 3.0
 #: The same for the steepness, in sales of homes one unit of log price from the middle.
 HOLD_STEEPNESS, HOLD_PLACE_STEEPNESS, FADING_STEEPNESS = 30.0, 60.0, 9.0
 #: What the steepness is led past the errors. Values vary less than prices, so a ratio study that sorts sales half by
-#: price (IAAO's PRB) finds dear homes valued low where each value is right; the ablation tells what this costs.
+#: price (IAAO's PRB) finds dear homes valued low where each value is right. It buys evenness with a little accuracy.
 EVEN = 0.025
 CLIPPED = 0.25  # log price beyond the median error that one sale may tell
 STEEPEST = 0.25  # whatever the sales say: a direction must not turn round
