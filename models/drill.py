@@ -16,6 +16,7 @@ import pandas as pd
 from models.appraisal import appraise
 from models.change import Asked, what_changed
 from models.market import Field, Market
+from models.memory import Progress
 from models.valuer import PROPERTY, Valuer
 
 TYPO = 10_000_000.0
@@ -34,7 +35,7 @@ class WhatIfs:
         return WhatIfs(self.asked + other.asked, self.wrong + other.wrong, max(self.largest, other.largest))
 
 
-def directions(valuer: Valuer, homes: pd.DataFrame, times: int, seed: int) -> WhatIfs:
+def directions(valuer: Valuer, homes: pd.DataFrame, times: int, seed: int, progress: Progress = iter) -> WhatIfs:
     """Each home `times` over with one directed fact moved; how often its value goes the wrong way.
 
     A fact moves to another anywhere between the least and the greatest that sales have shown, and a tenth of
@@ -47,7 +48,7 @@ def directions(valuer: Valuer, homes: pd.DataFrame, times: int, seed: int) -> Wh
         return WhatIfs(0, 0, 0.0)
     before = valuer.view(homes, valuer.current_day)
     asked, wrong, largest = 0, 0, 0.0
-    for turn in range(times):
+    for turn in progress(range(times)):
         field = directed[turn % len(directed)]
         moved = _moved(homes, field, valuer, draw)
         known = homes[field.name].notna().to_numpy() & (moved[field.name] != homes[field.name]).to_numpy()
@@ -71,10 +72,10 @@ def _moved(homes: pd.DataFrame, field: Field, valuer: Valuer, draw: np.random.Ge
     return homes.assign(**{field.name: np.where(homes[field.name].isna(), np.nan, np.round(drawn))})
 
 
-def reasons_off(valuer: Valuer, homes: pd.DataFrame) -> int:
+def reasons_off(valuer: Valuer, homes: pd.DataFrame, progress: Progress = iter) -> int:
     """How many of these homes have reasons that don't add up to the value, to the cent."""
     off = 0
-    for start in range(0, len(homes), 500):
+    for start in progress(range(0, len(homes), 500)):
         for told in appraise(valuer, records(homes.iloc[start : start + 500], valuer.market), valuer.current_day):
             cents = round(100 * told.base) + sum(round(100 * reason.amount) for reason in told.reasons)
             lines = all(
@@ -84,16 +85,17 @@ def reasons_off(valuer: Valuer, homes: pd.DataFrame) -> int:
     return off
 
 
-def waterfalls_off(before: Valuer, after: Valuer, homes: pd.DataFrame, seed: int) -> int:
+def waterfalls_off(before: Valuer, after: Valuer, homes: pd.DataFrame, seed: int, progress: Progress = iter) -> int:
     """How many waterfalls from one home, day and memory to another don't add up, to the cent."""
     draw = np.random.default_rng(seed)
     known = records(homes, before.market)
     others = draw.permutation(len(known))
     span = (before.current_day - before.first_day).days
     off = 0
-    for home, other in zip(known, others, strict=True):
+    for i in progress(range(len(known))):
+        home, other = known[i], known[others[i]]
         day: date = before.first_day + timedelta(days=int(draw.integers(0, span)))
-        change = what_changed(Asked(before, home, day), Asked(after, known[other], after.current_day))
+        change = what_changed(Asked(before, home, day), Asked(after, other, after.current_day))
         cents = sum(round(100 * step.amount) for step in change.steps)
         off += cents != round(100 * change.after) - round(100 * change.before)
     return off

@@ -15,6 +15,7 @@ from models.files import read_json, write_text
 from models.fit import Settings, fit_valuer, judge_folds
 from models.gate import shown
 from models.market import Market
+from models.memory import Progress
 from models.ratio_study import study
 from models.split import Split, Window
 from models.training import make_fold
@@ -47,12 +48,14 @@ def main() -> None:
         "| drill | asked | wrong |",
         "|---|---:|---:|",
     ]
-    asked = directions(live, homes, -(-WHAT_IFS // len(homes)), params.seed)
+    asked = directions(live, homes, -(-WHAT_IFS // len(homes)), params.seed, _shown("what-ifs"))
     while asked.asked < WHAT_IFS and asked.asked:  # facts that are missing, or drawn as they were, ask nothing
         asked += directions(live, homes, 20, params.seed + asked.asked)
     lines.append(f"| one fact moved: the value never goes against its direction | {asked.asked:,} | {asked.wrong:,} |")
-    lines.append(f"| reasons add up to the value, to the cent | {len(homes):,} | {reasons_off(live, homes):,} |")
-    off = waterfalls_off(valuer, live, homes, params.seed)
+    lines.append(
+        f"| reasons add up to the value, to the cent | {len(homes):,} | {reasons_off(live, homes, _shown('reasons')):,} |"
+    )
+    off = waterfalls_off(valuer, live, homes, params.seed, _shown("waterfalls"))
     lines.append(f"| what changed adds up to the difference, to the cent | {len(homes):,} | {off:,} |")
     windows = Split.from_dict(read_json(WINDOWS)).folds
     lines += [
@@ -113,6 +116,10 @@ def _trained(
     learnt = learn_from(sales, market, "drills")
     judged = judge_folds([make_fold(learnt, windows[-1])], settings)
     return fit_valuer(learnt, judged, settings, clean.level, clean.horizon_days)
+
+
+def _shown(what: str) -> Progress:
+    return lambda turns: tqdm(turns, desc=f"drills: {what}")
 
 
 def _mdape(valuer: Valuer, holdout: pd.DataFrame) -> float:

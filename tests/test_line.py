@@ -75,7 +75,7 @@ def line(project_folder: Path) -> Project:
     """The line, run from nothing to its first champion."""
     project = Project(project_folder)
     project.edit("params.yaml", "market: seattle", f"market: {NAME}")
-    project.edit("params.yaml", "trials: 24 ", "trials: 6 ")
+    project.edit("params.yaml", "trials: 28 ", "trials: 6 ")
     project.edit("params.yaml", "bags: 20 ", "bags: 4 ")
     project.run("git", "init", "--quiet")
     project.run("git", "add", "--all")
@@ -138,6 +138,27 @@ def test_the_memory_takes_in_new_sales_without_training(changing: Project, tmp_p
     assert answer["model"]["memory_end"] == f"{sales['sale_date'].max():%Y-%m-%d}"
 
 
+def test_what_changed_between_two_days_and_two_versions_adds_up_to_the_cent(changing: Project) -> None:
+    home = str(pd.read_parquet(changing.root / "data/validated/sales.parquet")["property_id"].iloc[-1])
+    for sides in (["--from", "2019-02-01", "--to", "2019-09-15"], ["--from", "v1@2019-02-01", "--to", "v1"]):
+        done = changing.run("python", "-m", "pipelines.changed", home, *sides)
+        assert done.returncode == 0, done.stderr
+        amounts = [float(line.split()[-1].replace(",", "")) for line in done.stdout.splitlines()[1:9] if "  " in line]
+        before, *steps, after = amounts[:7]
+        assert before > 0 < after
+        assert any(steps)
+        assert round(100 * before) + sum(round(100 * step) for step in steps) == round(100 * after)
+    for wrong, says in (
+        (["--from", "v7"], "no whole"),
+        (["--to", "soon"], "is no side"),
+        (["--to", "2019-13-01"], "no day"),
+    ):
+        refused = changing.run("python", "-m", "pipelines.changed", home, *wrong)
+        assert refused.returncode == 1
+        assert says in refused.stderr
+    assert "has no sale of 'nobody'" in changing.run("python", "-m", "pipelines.changed", "nobody").stderr
+
+
 def test_all_places_that_tell_a_figure_tell_the_same(line: Project) -> None:
     assert line.run("python", "-m", "pipelines.scorecard").returncode == 0
     scorecard, evaluation = line.json("data/reports/scorecard.json"), line.json("data/reports/evaluation.json")
@@ -166,7 +187,7 @@ def test_a_changed_parameter_runs_what_hangs_on_it_and_no_more(changing: Project
 
 def test_a_worse_model_is_refused_in_words_and_the_champion_stays(changing: Project) -> None:
     champion = changing.champion()
-    changing.edit("params.yaml", "max_rounds: 750", "max_rounds: 3")
+    changing.edit("params.yaml", "max_rounds: 600", "max_rounds: 3")
     _, said = changing.repro()
     assert "REFUSED" in said
     assert "typical error" in said

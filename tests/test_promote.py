@@ -120,7 +120,7 @@ def test_the_run_tells_a_reviewer_why(line):
     found = client.get_run(run_id)
     note = found.data.tags["mlflow.note.content"]
     assert note.startswith("## Refused\n")
-    assert "The typical error (MdAPE) is" in note.split("###")[0]
+    assert "points higher than v1's" in note.split("###")[0]
     assert "| champion valuation-town:v1 |" in note
     assert "| hedonic |" in note
     assert found.data.tags["verdict"] == "Refused"
