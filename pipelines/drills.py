@@ -52,9 +52,8 @@ def main() -> None:
     while asked.asked < WHAT_IFS and asked.asked:  # facts that are missing, or drawn as they were, ask nothing
         asked += directions(live, homes, 20, params.seed + asked.asked)
     lines.append(f"| one fact moved: the value never goes against its direction | {asked.asked:,} | {asked.wrong:,} |")
-    lines.append(
-        f"| reasons add up to the value, to the cent | {len(homes):,} | {reasons_off(live, homes, _shown('reasons')):,} |"
-    )
+    off = reasons_off(live, homes, _shown("reasons"))
+    lines.append(f"| reasons add up to the value, to the cent | {len(homes):,} | {off:,} |")
     off = waterfalls_off(valuer, live, homes, params.seed, _shown("waterfalls"))
     lines.append(f"| what changed adds up to the difference, to the cent | {len(homes):,} | {off:,} |")
     windows = Split.from_dict(read_json(WINDOWS)).folds
