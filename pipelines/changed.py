@@ -15,7 +15,6 @@ from datetime import date
 
 import pandas as pd
 
-from models.bundle import read_bundle
 from models.change import Asked, what_changed
 from models.drill import records
 from models.fault import Fault
@@ -62,18 +61,13 @@ def _asked(sold: pd.DataFrame, market: str, side: str) -> Asked:
 
 
 def _valuer(market: str, version: str | None) -> Valuer:
-    """A version with the memory that it is (or was last) served with."""
-    name = model_name(market)
-    if version is None:
-        stored = store.serving()
-    else:
-        digest = store.numbers(name).get(version)
-        stored = None if digest is None else store.find(market, digest)
+    """A version with the memory that it is served with; the one that is served where none is said."""
+    stored = store.serving() if version is None else store.numbered(market, version)
     if stored is None:
+        name = model_name(market)
         kept = ", ".join(f"v{number}" for number in sorted(store.numbers(name), key=int)) or "none; run `dvc repro`"
         raise Fault(f"the store has no whole {name} {'to serve' if version is None else f'v{version}'}; it has {kept}")
-    memory = store.refreshed_memory(stored)
-    return read_bundle(stored.bundle, None if memory is None else stored.memory(memory))[0]
+    return store.read(stored)
 
 
 def _side(asked: Asked) -> str:

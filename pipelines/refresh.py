@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import pandas as pd
 
-from models.bundle import read_bundle
 from models.fault import Fault
 from pipelines import store
 from pipelines.params import load_params
@@ -22,8 +21,7 @@ def main() -> None:
         raise Fault(f"there is no champion: {store.pointer_file()} names no whole model; run `dvc repro`")
     if (market := load_params().market) != (served := stored.card["market"]["name"]):
         raise Fault(f"{stored.tag} is served, of market {served}; params.yaml names {market}: run `dvc repro` first")
-    known = store.refreshed_memory(stored)
-    valuer, _ = read_bundle(stored.bundle, None if known is None else stored.memory(known))
+    valuer = store.read(stored)
     refreshed = valuer.refreshed(pd.read_parquet(SALES))
     if refreshed is valuer:
         print(f"{stored.tag} knows all sales up to {valuer.memory_end}; nothing to do")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.bundle import BundleError, bundle_digest, write_memory
+from models.bundle import BundleError, bundle_digest, read_bundle, write_memory
 from models.fault import Fault
 from models.files import read_json, sync, write_json
 from models.valuer import Valuer
@@ -88,6 +88,17 @@ def find(market: str, digest: str) -> Stored | None:
 def numbers(name: str) -> dict[str, str]:
     """Version -> digest of all that is whole in the store under that name."""
     return {str(stored.card["version"]): stored.card["digest"] for stored in _versions(name)}
+
+
+def numbered(market: str, number: str) -> Stored | None:
+    """The version of that number, or None."""
+    return next((s for s in _versions(model_name(market)) if str(s.card["version"]) == number), None)
+
+
+def read(stored: Stored) -> Valuer:
+    """The version with the memory that it is served with."""
+    memory = refreshed_memory(stored)
+    return read_bundle(stored.bundle, None if memory is None else stored.memory(memory))[0]
 
 
 def put(card: Mapping[str, Any], bundle: Path) -> Stored:
