@@ -20,7 +20,7 @@ from models.fault import Fault
 from models.files import digest, json_bytes, sync, write_bytes
 from models.valuer import Valuer
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST = "manifest.json"
 MEMORY = "memory"
 REPAIR = "run `dvc repro` to make it anew"

@@ -35,6 +35,7 @@ def model_parts(valuer: Valuer) -> dict[str, bytes]:
         "horizon_days": valuer.horizon_days,
         "level": valuer.level,
         "places": {"middle": places.middle, "unit": places.unit},
+        "reach": valuer.bag.reach.tolist(),
         "spread": {"typical": spread.typical, "farthest": {str(c): limit for c, limit in spread.farthest.items()}},
         "support": {name: list(bounds) for name, bounds in valuer.support.items()},
         "terms": {"centre": terms.centre.tolist(), "terms": [_told_term(t) for t in terms.terms]},
@@ -90,7 +91,7 @@ def read_model(parts: Mapping[str, bytes], memory: Mapping[str, bytes]) -> Value
     spread = facts["spread"]
     valuer = Valuer(
         features=Features(market, {name: tuple(values) for name, values in facts["categories"].items()}),
-        bag=Bag(tuple(forests)),
+        bag=Bag(tuple(forests), np.array(facts["reach"], dtype="float64")),
         spread=Spread(
             lgb.Booster(model_str=parts["spread.txt"].decode()) if "spread.txt" in parts else None,
             spread["typical"],

@@ -48,7 +48,8 @@ class Comparable:
 def leaves_of(bag: Bag, matrix: np.ndarray) -> np.ndarray:
     """The leaf of each home in each deciding tree; uint16, shape (trees, homes)."""
     told = [
-        np.asarray(f.predict(matrix, pred_leaf=True, num_threads=1)).reshape(len(matrix), -1) for f in bag.first_trees
+        np.asarray(trees.predict(matrix + aside, pred_leaf=True, num_threads=1)).reshape(len(matrix), -1)
+        for trees, aside in zip(bag.first_trees, bag.aside, strict=True)
     ]
     return np.ascontiguousarray(np.hstack(told).T.astype(np.uint16))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -24,31 +24,38 @@ from models.memory import Known, SaleMemory
 #: Sales on the map: how many, and in how many years the weight of one falls to 1/e.
 NEAREST = (
     *((5, 2.5), (15, 2.5), (50, 2.5), (150, 2.5)),
-    *((50, 0.8), (150, 0.8), (150, 0.4), (400, 0.4), (50, 0.25), (1000, 0.25)),
+    *((50, 0.8), (150, 0.8), (150, 0.4), (50, 0.25)),
 )
 ALIKE = ((5, 2.5), (12, 2.5), (30, 2.5), (60, 0.8), (120, 0.4))  # sales of alike homes near by
-RECENT, RECENT_MONTHS = (15, 60), 9
+RECENT, RECENT_MONTHS = ((15, 2.5), (60, 0.4), (150, 0.25)), 9  # of the last months alone
 NTH_NEAR, NTH_ALIKE = 15, 12  # the sale whose distance says how thin the evidence is
 AROUND = 30  # sales whose homes are the surroundings
 CLOSEST = 0.3  # distance units below which nearer is not heavier
 HAIR = 1e-9  # distance units that each later sale lets an older one at the same spot stand back
 SHRINK = 10.0  # sales: what holds the level of a rare category back
+LEAF = 32  # points of a tree's leaf: hundreds are asked for at once
 KEPT = 3  # months laid out at a time: each holds trees over all sales before it
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the evidence, for people: `group` is the reason it is told under."""
+    """A column of the evidence.
+
+    Attributes:
+        group: the reason it is told under.
+        counted: it counts something, so that none is another thing than hardly any; the others are measures.
+    """
 
     name: str
     label: str
     group: str
+    counted: bool = False
 
 
 def evidence_columns(market: Market) -> tuple[Column, ...]:
     """The columns of a market, in order; a market that doesn't say where homes are has fewer."""
     levels = [Column(f"level_{f.name}", f"Level of sales by {f.label.lower()}", f.group) for f in _categories(market)]
-    behind = Column("months_behind", "Months since the last that is known", "market")
+    behind = Column("months_behind", "Months since the last that is known", "market", counted=True)
     own = [
         Column("last_sale", "Level of the home's own last sale", "history"),
         Column("last_sale_age", "Years since the home's last sale", "history"),
@@ -58,8 +65,9 @@ def evidence_columns(market: Market) -> tuple[Column, ...]:
     near = [
         *(Column(_name("near", k, fading), f"Level of the {k} nearest sales{_memory(fading)}", "comparables")
           for k, fading in NEAREST),
-        *(Column(f"recent_{k}", f"Level of the {k} nearest sales of {RECENT_MONTHS} months", "comparables")
-          for k in RECENT),
+        *(Column(_name("recent", k, fading),
+                 f"Level of the {k} nearest sales of {RECENT_MONTHS} months{_memory(fading)}", "comparables")
+          for k, fading in RECENT),
         Column("near_distance", f"Distance of the {NTH_NEAR}th nearest sale", "location"),
     ]  # fmt: skip
     alike = [
@@ -68,7 +76,10 @@ def evidence_columns(market: Market) -> tuple[Column, ...]:
     ]
     alike.append(Column("alike_distance", f"Distance of the {NTH_ALIKE} most alike sales", "location"))
     around = [Column("around_standing", "Standing of the homes around", "location")]
-    around += [Column(f"around_{f.name}", f"{f.label} of the homes around", "location") for f in _numbers(market)]
+    around += [
+        Column(f"around_{f.name}", f"{f.label} of the homes around", "location", counted=f.type == "flag")
+        for f in _numbers(market)
+    ]
     return (*near, *alike, *around, *levels, *own, behind)
 
 
@@ -81,6 +92,7 @@ class Evidence:
         self._numbers = [terms[f.name] for f in _numbers(memory.market)]
         self._categories = _categories(memory.market)
         self._facts = _facts(memory.sales, self._numbers)
+        self._width = len(evidence_columns(memory.market))
         self._laid = lru_cache(KEPT)(self._lay)  # safe from several threads
 
     def of(self, homes: Homes, property_id: Sequence[str | None], days: Any, until: int | None = None) -> np.ndarray:
@@ -95,14 +107,13 @@ class Evidence:
         alike = self.memory.places.alike(homes, near)
         categories = [np.asarray(homes[f.name], dtype=object) for f in self._categories]
         months = self.memory.months(days)
-        told = np.empty((len(at), len(evidence_columns(self.memory.market))))
+        told = np.empty((len(at), self._width))
         for month in np.unique(months):
             rows = np.flatnonzero(months == month)
             laid = self.laid(int(month) if until is None else min(int(month), until))
             parts = []
             if self.memory.market.says_where:
-                parts += [*self._near(laid, near[rows], int(month)), self._alike(laid, alike[rows], int(month))]
-                parts += [self._around(laid, near[rows])]
+                parts += [_near(laid, near[rows]), _alike(laid, alike[rows]), self._around(laid, near[rows])]
             parts += [laid.levels(f.name, told_[rows]) for f, told_ in zip(self._categories, categories, strict=True)]
             parts.append(laid.last_sales([property_id[int(row)] for row in rows], at[rows]))
             parts.append(np.full((len(rows), 1), float(month - laid.known.month)))
@@ -116,21 +127,6 @@ class Evidence:
     def _lay(self, vintage: int) -> _Laid:
         return _lay(self.memory, self.memory.known(vintage), self._categories)
 
-    def _near(self, laid: _Laid, points: np.ndarray, month: int) -> tuple[np.ndarray, ...]:
-        distance, position = _query(laid.near, points, max(k for k, _ in NEAREST))
-        residual, age = laid.residual(position), laid.years_before(position, month)
-        levels = [_level(residual[:, :k], age[:, :k], distance[:, :k], fading) for k, fading in NEAREST]
-        _, recent = _query(laid.recent, points, max(RECENT))
-        of_recent = laid.residual(recent, laid.recent_at)
-        levels += [of_recent[:, :k].mean(axis=1) for k in RECENT]
-        return np.column_stack(levels), distance[:, [min(NTH_NEAR, distance.shape[1]) - 1]]
-
-    def _alike(self, laid: _Laid, points: np.ndarray, month: int) -> np.ndarray:
-        distance, position = _query(laid.alike, points, max(k for k, _ in ALIKE))
-        residual, age = laid.residual(position), laid.years_before(position, month)
-        levels = [_level(residual[:, :k], age[:, :k], distance[:, :k], fading) for k, fading in ALIKE]
-        return np.column_stack([*levels, distance[:, :NTH_ALIKE].mean(axis=1)])
-
     def _around(self, laid: _Laid, points: np.ndarray) -> np.ndarray:
         _, position = _query(laid.around, points, AROUND)
         at = np.maximum(position, 0)
@@ -139,33 +135,71 @@ class Evidence:
         return told
 
 
+Asked = tuple[tuple[int, float], ...]
+
+
+@dataclass(frozen=True)
+class _Sold:
+    """Believed sales as points in a tree, with the residual of each and its age in years; shape (n,)."""
+
+    tree: cKDTree
+    residual: np.ndarray
+    years: np.ndarray
+
+    @cached_property
+    def fresh(self) -> dict[float, np.ndarray]:
+        """What each counts for its age, by the years in which that falls to 1/e."""
+        fadings = {fading for _, fading in (*NEAREST, *RECENT, *ALIKE)}
+        return {fading: np.exp(-self.years / fading) for fading in fadings}
+
+    def query(self, points: np.ndarray, asked: Asked) -> tuple[np.ndarray, np.ndarray]:
+        """As `_query`, for the most sales that are asked for."""
+        return _query(self.tree, points, max(k for k, _ in asked))
+
+    def levels(self, distance: np.ndarray, position: np.ndarray, asked: Asked) -> np.ndarray:
+        """Mean residuals of the first so many of what was found, the nearer and the newer counting more.
+
+        One pass for each fading: a home's nearest sales are a part of its many nearest.
+        """
+        nearness, residual = 1 / (distance + CLOSEST), self.residual[position]
+        told = np.empty((len(distance), len(asked)))
+        for fading, columns, counts in _by_fading(asked):
+            last = np.minimum(counts, distance.shape[1]) - 1
+            first = slice(last[-1] + 1)
+            weight = nearness[:, first] * self.fresh[fading][position[:, first]]
+            sums = (weight * residual[:, first]).cumsum(axis=1)
+            told[:, columns] = sums[:, last] / weight.cumsum(axis=1)[:, last]
+        return told
+
+
+@cache
+def _by_fading(asked: Asked) -> tuple[tuple[float, np.ndarray, np.ndarray], ...]:
+    """For each fading the columns that ask for it and how many sales each counts, the most last."""
+    told = []
+    for fading in dict.fromkeys(years for _, years in asked):
+        columns = sorted((i for i, (_, years) in enumerate(asked) if years == fading), key=lambda i: asked[i][0])
+        told.append((fading, np.array(columns), np.array([asked[i][0] for i in columns])))
+    return tuple(told)
+
+
 @dataclass(frozen=True)
 class _Laid:
-    """One vintage, laid out for looking things up; `recent_at` are the positions that `recent` holds.
+    """One vintage, laid out for looking things up.
 
     A sale that is taken for an error is in `around` alone: its price is not believed, its facts are.
+
+    Attributes:
+        near, recent, alike: the believed sales, those of the last months alone, and all again by what they are like.
     """
 
     known: Known
-    month: np.ndarray
     day: np.ndarray
-    near: cKDTree
-    recent: cKDTree
-    recent_at: np.ndarray
-    alike: cKDTree
+    near: _Sold
+    recent: _Sold
+    alike: _Sold
     around: cKDTree
     last_sale: dict[str, int]
     by_category: dict[str, dict[str, float]]
-
-    def at(self, position: np.ndarray, among: np.ndarray | None = None) -> np.ndarray:
-        """Positions in the memory of what a tree found."""
-        return (self.known.trusted if among is None else among)[np.maximum(position, 0)]
-
-    def residual(self, position: np.ndarray, among: np.ndarray | None = None) -> np.ndarray:
-        return np.where(position < 0, np.nan, self.known.residual[self.at(position, among)])
-
-    def years_before(self, position: np.ndarray, month: int) -> np.ndarray:
-        return (month - self.month[self.at(position)]) / 12
 
     def levels(self, name: str, values: np.ndarray) -> np.ndarray:
         """What sales of each category fetched; a category never sold tells nothing."""
@@ -181,20 +215,36 @@ class _Laid:
         return told
 
 
+def _near(laid: _Laid, points: np.ndarray) -> np.ndarray:
+    distance, position = laid.near.query(points, NEAREST)
+    levels = laid.near.levels(distance, position, NEAREST)
+    recent = laid.recent.levels(*laid.recent.query(points, RECENT), RECENT)
+    nth = min(NTH_NEAR, distance.shape[1])
+    return np.hstack([levels, recent, distance[:, nth - 1 : nth]])
+
+
+def _alike(laid: _Laid, points: np.ndarray) -> np.ndarray:
+    distance, position = laid.alike.query(points, ALIKE)
+    apart = distance[:, :NTH_ALIKE].mean(axis=1, keepdims=True)
+    return np.hstack([laid.alike.levels(distance, position, ALIKE), apart])
+
+
 def _lay(memory: SaleMemory, known: Known, categories: Sequence[Field]) -> _Laid:
     trusted = known.trusted
     recent_at = trusted[memory.month[trusted] >= known.month - RECENT_MONTHS]
-    if len(recent_at) < 2 * max(RECENT):
-        recent_at = trusted[-2 * max(RECENT) :]
+    if len(recent_at) < (enough := 2 * max(k for k, _ in RECENT)):
+        recent_at = trusted[-enough:]
+
+    def sold(points: np.ndarray, at: np.ndarray) -> _Sold:
+        return _Sold(_tree(points[at]), known.residual[at], (known.month - memory.month[at]) / 12)
+
     property_id = memory.sales["property_id"].to_numpy(dtype=object)[: known.count]
     return _Laid(
         known=known,
-        month=memory.month[: known.count],
         day=memory.day[: known.count],
-        near=_tree(memory.near[trusted]),
-        recent=_tree(memory.near[recent_at]),
-        recent_at=recent_at,
-        alike=_tree(memory.alike[trusted]),
+        near=sold(memory.near, trusted),
+        recent=sold(memory.near, recent_at),
+        alike=sold(memory.alike, trusted),
         around=_tree(memory.near[: known.count]),
         last_sale={name: i for i, name in enumerate(property_id)},  # the last of a home's sales stays
         by_category={f.name: _by_category(memory, known, f) for f in categories},
@@ -215,7 +265,7 @@ def _tree(points: np.ndarray) -> cKDTree:
     would decide which of them counts.
     """
     older = np.arange(len(points), 0, -1)[:, None]
-    return cKDTree(np.where(np.isfinite(points), points + HAIR * older, 1e9))
+    return cKDTree(np.where(np.isfinite(points), points + HAIR * older, 1e9), leafsize=LEAF)
 
 
 def _query(tree: cKDTree, points: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -224,14 +274,9 @@ def _query(tree: cKDTree, points: np.ndarray, k: int) -> tuple[np.ndarray, np.nd
     distance, position = np.full((len(points), k), np.nan), np.full((len(points), k), -1)
     placed = np.isfinite(points).all(axis=1)
     if placed.any():
-        found = tree.query(points[placed], k=range(1, k + 1))
+        found = tree.query(points[placed], k=k if k > 1 else [1])  # a list, for one alone, keeps the shape
         distance[placed], position[placed] = found
     return distance, position
-
-
-def _level(residual: np.ndarray, years: np.ndarray, distance: np.ndarray, fading: float) -> np.ndarray:
-    weight = np.exp(-years / fading) / (distance + CLOSEST)
-    return (weight * residual).sum(axis=1) / weight.sum(axis=1)
 
 
 def _numbers(market: Market) -> list[Field]:

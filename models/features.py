@@ -51,6 +51,11 @@ class Features:
         return [*(_DIRECTION[f.direction] for f in self.market.fields), *(0 for _ in self.evidence)]
 
     @property
+    def measures(self) -> list[bool]:
+        """Whether a little more or less of it is nearly the same: so it is with evidence that counts nothing."""
+        return [*(False for _ in self.market.fields), *(not c.counted for c in self.evidence)]
+
+    @property
     def categorical(self) -> list[int]:
         return [i for i, f in enumerate(self.market.fields) if f.is_category]
 

@@ -3,6 +3,10 @@
 A bag of forests, each taught by its own share of the homes, is averaged: one forest's values move by
 more than a percent with nothing but the seed. Which homes teach a forest is decided by their ids, so a
 sale more or less changes nothing else. The same sales give the same bytes at every run.
+
+Every split is a cliff, and forests that share their bins share their cliffs: a home on the edge of one moves
+by percents when another's sale moves its evidence by a hair. So each forest is asked about a point a little
+aside of the home, along every measure of the evidence, and the bag takes a cliff by steps.
 """
 
 from __future__ import annotations
@@ -32,6 +36,8 @@ FIXED = {
     "verbosity": -1,
 }
 SHARE = 0.8  # of the homes teach each forest of a bag
+ASIDE = 0.05  # standard deviations of a measure that a forest is asked aside of a home, at most
+TURN = (5**0.5 - 1) / 2  # of the order of the forests, from one column to the next: no two go the same way
 FIRST_TREES = 16  # of a forest
 AT_ONCE = 2  # forests fitted, or asked about many homes, side by side; each says the same alone
 MANY = 200  # homes that are worth a second thread
@@ -41,11 +47,24 @@ MANY = 200  # homes that are worth a second thread
 class Bag:
     """Forests whose mean is the model.
 
+    Attributes:
+        reach: how far aside of a home a forest is asked at most, shape (features,); 0 for what is no measure.
+
     A forest that serves is never asked for less than all its trees: LightGBM keeps the number asked for in the
     forest itself, where another thread's answer would meet it.
     """
 
     forests: tuple[lgb.Booster, ...]
+    reach: np.ndarray
+
+    @cached_property
+    def aside(self) -> np.ndarray:
+        """What each forest adds to a home's row, shape (forests, features): evenly spread over the reach."""
+        count = len(self.forests)
+        if count == 1:
+            return np.zeros((1, len(self.reach)))
+        place = (np.arange(count)[:, None] + 0.5) / count + TURN * np.arange(len(self.reach))
+        return (2 * (place % 1) - 1) * self.reach
 
     @cached_property
     def first_trees(self) -> tuple[lgb.Booster, ...]:
@@ -67,14 +86,14 @@ class Bag:
     def _mean(self, matrix: np.ndarray, **what: bool) -> np.ndarray:
         """Of all forests, added up in their order; many homes are worth a second thread."""
 
-        def one(forest: lgb.Booster) -> np.ndarray:
-            return np.asarray(forest.predict(matrix, num_threads=1, **what))
+        def one(forest: lgb.Booster, aside: np.ndarray) -> np.ndarray:
+            return np.asarray(forest.predict(matrix + aside, num_threads=1, **what))
 
         if len(matrix) < MANY:
-            told = [one(forest) for forest in self.forests]
+            told = list(map(one, self.forests, self.aside))
         else:
             with ThreadPoolExecutor(AT_ONCE) as pool:
-                told = list(pool.map(one, self.forests))
+                told = list(pool.map(one, self.forests, self.aside))
         return np.asarray(sum(told)) / len(told)
 
 
@@ -105,8 +124,9 @@ def fit_bag(
         rows = np.flatnonzero(taught_by(property_id, number, seed)) if bags > 1 else np.arange(len(target))
         return lgb.train(parameters | {"seed": seed + number}, every.subset(rows.tolist()), rounds)
 
+    reach = np.where(features.measures, ASIDE * np.ma.masked_invalid(matrix).std(axis=0).filled(0.0), 0.0)
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return Bag(tuple(pool.map(fit, range(bags))))
+        return Bag(tuple(pool.map(fit, range(bags))), reach)
 
 
 def taught_by(property_id: Sequence[str], number: int, seed: int) -> np.ndarray:
@@ -122,7 +142,10 @@ def predictions_by_rounds(bag: Bag, matrix: np.ndarray, step: int) -> dict[int, 
     trees = bag.forests[0].num_trees()
     for start in range(0, trees, step):
         sums = sums + np.array(
-            [f.predict(matrix, start_iteration=start, num_iteration=step, num_threads=1) for f in bag.forests]
+            [
+                forest.predict(matrix + aside, start_iteration=start, num_iteration=step, num_threads=1)
+                for forest, aside in zip(bag.forests, bag.aside, strict=True)
+            ]
         )
         told[min(start + step, trees)] = sums
     return told

@@ -60,7 +60,9 @@ def _summary(valuer: Valuer, effects: np.ndarray, matrix: np.ndarray, seed: int)
 
 def _interaction(valuer: Valuer, matrix: np.ndarray) -> Figure:
     """Mean size of the interactions of one forest's features that interact most."""
-    told = np.abs(np.asarray(shap.TreeExplainer(valuer.bag.forests[0]).shap_interaction_values(matrix))).mean(axis=0)
+    bag = valuer.bag
+    values = shap.TreeExplainer(bag.forests[0]).shap_interaction_values(matrix + bag.aside[0])
+    told = np.abs(np.asarray(values)).mean(axis=0)
     pairs = told - np.diag(np.diag(told))
     chosen = np.argsort(-pairs.sum(axis=0), kind="stable")[:10]
     labels = [valuer.features.labels[i] for i in chosen]

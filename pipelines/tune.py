@@ -41,13 +41,13 @@ from pipelines.study_plots import draw_study
 JOURNALS = STATE / "studies"
 WARM_UP = 5  # trials before any is pruned
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
-FORESTS = 2  # of a trial: what they lose to each other tells what many would gain
+FORESTS = 3  # of a trial: what they lose to each other tells what many would gain
 ROUNDS = 50  # boosting rounds between two looks at the error
 FAILURES = 3  # in a row, after which the search gives up
 #: What a PRB of 1 costs in log price. Forests of little regularisation buy the last hundredth of accuracy with it.
 UNEVEN = 0.05
 #: What a distance of 1 between two forests of a trial costs: forests that follow every sale move with the next ones.
-UNSTEADY = 0.1
+UNSTEADY = 0.05
 
 
 class TuneError(Fault):

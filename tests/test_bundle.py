@@ -133,10 +133,10 @@ def test_a_missing_file_of_a_newer_memory_is_named(bundle, memory, name, tmp_pat
         "",
         "[]",
         "null",
-        '{"format": 2}',
-        '{"format": 2, "files": {}}',
-        '{"format": 2, "files": [["a"]]}',
-        '{"format": 2, "files": 7}',
+        '{"format": 3}',
+        '{"format": 3, "files": {}}',
+        '{"format": 3, "files": [["a"]]}',
+        '{"format": 3, "files": 7}',
         '{"format": 1, "files": {"market.json": ""}}',
     ],
 )
@@ -155,7 +155,7 @@ def test_a_manifest_that_names_a_file_outside_the_folder_is_refused(copy, outsid
     raw = json.loads((copy / MANIFEST).read_bytes())
     raw["files"][name] = digest(b"{}")
     (copy / MANIFEST).write_bytes(json_bytes(raw))
-    with pytest.raises(BundleError, match=r"manifest.json is of format 2 with .*secret.json"):
+    with pytest.raises(BundleError, match=r"manifest.json is of format 3 with .*secret.json"):
         read_bundle(copy)
 
 

@@ -9,7 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.evidence import ALIKE, AROUND, CLOSEST, NEAREST, NTH_NEAR, RECENT, SHRINK, Evidence, evidence_columns
+from models.evidence import (
+    ALIKE,
+    AROUND,
+    CLOSEST,
+    NEAREST,
+    NTH_NEAR,
+    RECENT,
+    RECENT_MONTHS,
+    SHRINK,
+    Evidence,
+    evidence_columns,
+)
 from models.fault import Fault
 from models.memory import build_memory, month_period
 from models.place import KM_PER_DEGREE
@@ -61,22 +72,25 @@ def by_hand(memory, home):
     every = np.argsort(distance, kind="stable")
     around = known.standing[every][:AROUND].mean()
     order = every[np.isin(every, known.trusted)]
-    residual, months = known.residual[order], memory.month[order]
-    distance, told = distance[order], {}
-    for k, fading in NEAREST:
-        weight = np.exp(-(MONTH - months[:k]) / 12 / fading) / (distance[:k] + CLOSEST)
-        told[k, fading] = (weight * residual[:k]).sum() / weight.sum()
-    recent = residual[months >= MONTH - 9]
-    return told, [recent[:k].mean() for k in RECENT], distance[NTH_NEAR - 1], around
+    late = known.trusted[memory.month[known.trusted] >= MONTH - RECENT_MONTHS]
+    last = known.trusted[-2 * max(k for k, _ in RECENT) :]
+    of_late = order[np.isin(order, late if len(late) >= len(last) else last)]
+
+    def level(among, k, fading):
+        first = among[:k]
+        weight = np.exp(-(MONTH - memory.month[first]) / 12 / fading) / (distance[first] + CLOSEST)
+        return (weight * known.residual[first]).sum() / weight.sum()
+
+    told = [level(order, *asked) for asked in NEAREST] + [level(of_late, *asked) for asked in RECENT]
+    return told, distance[order[NTH_NEAR - 1]], around
 
 
 @settings(max_examples=20, deadline=None)
 @given(north=st.floats(-0.02, 0.02), east=st.floats(-0.05, 0.05))
 def test_levels_are_those_of_the_nearest_sales(north, east):
     home = MAPPED_HOME | {"latitude": 50.0 + north, "longitude": 8.0 + east}
-    told, (levels, recent, thin, around) = of(home, evidence=Evidence(once())), by_hand(once(), home)
-    assert [told[name] for name in NAMES[: len(NEAREST)]] == pytest.approx([*levels.values()], abs=1e-5)
-    assert [told[f"recent_{k}"] for k in RECENT] == pytest.approx(recent, abs=1e-9)
+    told, (levels, thin, around) = of(home, evidence=Evidence(once())), by_hand(once(), home)
+    assert [told[name] for name in NAMES[: len(levels)]] == pytest.approx(levels, abs=1e-5)
     assert told["near_distance"] == pytest.approx(thin, abs=1e-5)
     assert told["around_standing"] == pytest.approx(around, abs=1e-9)
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.features import fit_features
-from models.forest import SHARE, fit_bag, predictions_by_rounds, spread_about_median, taught_by
+from models.forest import ASIDE, SHARE, fit_bag, predictions_by_rounds, spread_about_median, taught_by
 from models.split import Window
 from models.training import fit, learn, make_fold, weights
 from tests.town import SEARCHED, mapped_sales, mapped_town, town_memory
@@ -57,10 +57,42 @@ def test_another_seed_gives_other_forests():
     assert set(texts(bag_of(seed=8))).isdisjoint(texts(BAG))
 
 
-def test_a_bag_is_the_mean_of_its_forests():
-    alone = [forest.predict(MATRIX) for forest in BAG.forests]
+def asked(bag, what):
+    """What is told of each forest and the rows it is asked about."""
+    return [what(forest, aside) for forest, aside in zip(bag.forests, bag.aside, strict=True)]
+
+
+def test_a_bag_is_the_mean_of_its_forests_each_asked_a_little_aside():
+    alone = asked(BAG, lambda forest, aside: forest.predict(MATRIX + aside))
     np.testing.assert_allclose(BAG.predict(MATRIX), np.mean(alone, axis=0), rtol=1e-12)
     assert BAG.trees == 40
+
+
+def test_only_measures_of_the_evidence_are_asked_aside_and_no_farther_than_a_share_of_their_spread():
+    aside = bag_of(bags=10).aside
+    measures = np.array(FEATURES.measures)
+    counted = [name for name, measure in zip(FEATURES.names, measures, strict=True) if not measure]
+    assert counted == [*MARKET.field_names, "sales.around_pool", "sales.months_behind"]
+    assert (aside[:, ~measures] == 0).all()
+    spread = np.nanstd(MATRIX, axis=0)
+    assert (np.abs(aside) <= ASIDE * spread + 1e-12).all()
+    moved = spread[measures] > 0
+    assert (np.ptp(aside, axis=0)[measures][moved] > 1.7 * ASIDE * spread[measures][moved]).all()
+    assert (np.abs(aside.mean(axis=0)) <= 0.1 * ASIDE * spread + 1e-12).all()  # to neither side
+    assert (bag_of(bags=1, rounds=1).aside == 0).all()
+
+
+def test_a_bag_takes_a_cliff_by_steps():
+    """Along no measure is a step as high as the highest cliff that its forests share."""
+    bag = bag_of(rounds=60, bags=10)
+    sheer = replace(bag, reach=np.zeros_like(bag.reach))
+    steps, cliffs = [], []
+    for column in np.flatnonzero(bag.reach):
+        walk = np.repeat(MATRIX[-1:], 4000, axis=0)
+        walk[:, column] = np.linspace(np.nanmin(MATRIX[:, column]), np.nanmax(MATRIX[:, column]), len(walk))
+        steps.append(np.abs(np.diff(bag.predict(walk))).max())
+        cliffs.append(np.abs(np.diff(sheer.predict(walk))).max())
+    assert max(steps) < 0.5 * max(cliffs)
 
 
 @given(st.lists(st.text(), max_size=30), st.integers(0, 20), st.integers(0, 99))
@@ -106,9 +138,10 @@ def test_contributions_are_those_of_an_independent_reader_of_the_trees():
     rows = MATRIX[::25]
     told = BAG.contributions(rows)
     np.testing.assert_allclose(told.sum(axis=1), BAG.predict(rows), atol=1e-9)
-    explained = [shap.TreeExplainer(forest) for forest in BAG.forests]
-    np.testing.assert_allclose(told[:, :-1], np.mean([e.shap_values(rows) for e in explained], axis=0), atol=1e-6)
-    np.testing.assert_allclose(told[:, -1], np.mean([e.expected_value for e in explained]), atol=1e-6)
+    parts = asked(BAG, lambda forest, aside: shap.TreeExplainer(forest).shap_values(rows + aside))
+    bases = [shap.TreeExplainer(forest).expected_value for forest in BAG.forests]
+    np.testing.assert_allclose(told[:, :-1], np.mean(parts, axis=0), atol=1e-6)
+    np.testing.assert_allclose(told[:, -1], np.mean(bases), atol=1e-6)
 
 
 def test_one_absurd_sale_moves_the_forests_of_the_others_hardly_more_than_its_absence_does():
@@ -126,7 +159,8 @@ def test_one_absurd_sale_moves_the_forests_of_the_others_hardly_more_than_its_ab
 def test_fewer_rounds_are_the_first_trees_of_more_rounds():
     told = predictions_by_rounds(BAG, MATRIX, 5)
     assert [*told] == [5, 10, 15, 20]
-    np.testing.assert_allclose(told[20], [forest.predict(MATRIX) for forest in BAG.forests], atol=1e-12)
+    alone = asked(BAG, lambda forest, aside: forest.predict(MATRIX + aside))
+    np.testing.assert_allclose(told[20], alone, atol=1e-12)
     np.testing.assert_allclose(told[10].mean(axis=0), bag_of(rounds=10).predict(MATRIX), atol=1e-12)
 
 

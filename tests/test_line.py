@@ -75,8 +75,8 @@ def line(project_folder: Path) -> Project:
     """The line, run from nothing to its first champion."""
     project = Project(project_folder)
     project.edit("params.yaml", "market: seattle", f"market: {NAME}")
-    project.edit("params.yaml", "trials: 28 ", "trials: 6 ")
-    project.edit("params.yaml", "bags: 20 ", "bags: 4 ")
+    project.edit("params.yaml", "trials: 32 ", "trials: 6 ")
+    project.edit("params.yaml", "bags: 32 ", "bags: 4 ")
     project.run("git", "init", "--quiet")
     project.run("git", "add", "--all")
     who = ("-c", "user.name=A tester", "-c", "user.email=tester@assay.invalid")
@@ -187,7 +187,7 @@ def test_a_changed_parameter_runs_what_hangs_on_it_and_no_more(changing: Project
 
 def test_a_worse_model_is_refused_in_words_and_the_champion_stays(changing: Project) -> None:
     champion = changing.champion()
-    changing.edit("params.yaml", "max_rounds: 600", "max_rounds: 3")
+    changing.edit("params.yaml", "max_rounds: 400", "max_rounds: 3")
     _, said = changing.repro()
     assert "REFUSED" in said
     assert "typical error" in said

@@ -119,7 +119,8 @@ def test_parts_are_hedonic_share_and_an_independent_readers_contributions():
     view = valuer.view(asked, date(2019, 12, 1))
     log_bases, parts = valuer.parts(view)
     explained = [shap.TreeExplainer(forest) for forest in valuer.bag.forests]
-    trees = np.mean([e.shap_values(view.matrix) for e in explained], axis=0)
+    seen = [view.matrix + aside for aside in valuer.bag.aside]
+    trees = np.mean([e.shap_values(rows) for e, rows in zip(explained, seen, strict=True)], axis=0)
     base = np.mean([e.expected_value for e in explained])
     hedonic = valuer.memory.known(int(view.months[0])).hedonic
     shares = HEDONIC_SHARE * hedonic.terms.by_field(hedonic.terms.design(asked), hedonic.worth)
