@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from models.files import file_digest
 from models.gate import MEANINGS, PASS, finite, shown
 from models.valuer import Valuer
+from pipelines.ledger import Line
 from pipelines.places import LOCK, REPORTS, SALES
 
 SAID = {"pass": "Passed", "fail": "Refused", "cannot tell": "Refused: cannot tell"}
@@ -90,13 +91,41 @@ def git_commit() -> str:
 
 def page(card: Mapping[str, Any]) -> str:
     """Markdown, the verdict first: what MLflow shows as the description of the run and of the version."""
-    verdict = card["verdict"]
+    verdict, override = card["verdict"], card.get("override")
     lines = [f"## {SAID[verdict['outcome']]}", ""]
+    if override:
+        lines += [f"**Made champion all the same by {override['who']} on {override['at']}:** {override['why']}", ""]
     if verdict["outcome"] == PASS:
         lines += [f"All {len(verdict['checks'])} checks of the gate passed.", ""]
     else:
         lines += ["This model may not serve, because:", "", *(f"- {reason}" for reason in verdict["reasons"]), ""]
     return "\n".join([*lines, *_comparison(card), *_backtest(card), *_trust(card), *_checks(verdict), *_facts(card)])
+
+
+def reigns(told: Sequence[Line]) -> str:
+    """Markdown: who serves, and every decision that led there, the latest first; the page of the registered model."""
+    last = told[-1]
+    rows = [
+        f"| {line.at} | {line.what} | {line.was or ''} | {line.tag} | {line.who} | {_cell(line.why)} |"
+        for line in reversed(told)
+    ]
+    return "\n".join(
+        [
+            f"## {last.tag} serves",
+            "",
+            f"{last.what.capitalize()} on {last.at} by {last.who}: {last.why}",
+            "",
+            "Back to the one before, in seconds: `make rollback WHY='...'`.",
+            "",
+            "| when | decision | from | to | who | why |",
+            "|---|---|---|---|---|---|",
+            *rows,
+        ]
+    )
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
 
 
 def _comparison(card: Mapping[str, Any]) -> list[str]:

@@ -2,8 +2,10 @@
 
 Runs at every `dvc repro` and repairs what it finds lost: registry, store and pointer are made to agree
 on one champion before the candidate is looked at. Each step is idempotent and keyed by the bundle's
-digest; the alias is the decision, the store and the pointer follow it, so a kill at any point leaves
-the old champion or the new one. `dvc exp run` judges and registers, and changes nothing that serves.
+digest; the line in the ledger is the decision, alias and pointer follow it, so a kill at any point leaves
+the old champion or the new one. A champion that changed while the candidate was judged stops the promotion:
+the verdict compares with one that serves no more. `dvc exp run` judges and registers, and changes nothing
+that serves.
 """
 
 from __future__ import annotations
@@ -12,7 +14,6 @@ import os
 import tempfile
 import textwrap
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from models.gate import PASS, Comparison, Verdict, compare, judge
 from models.gate_bounds import Bounds
 from models.ratio_study import study
 from models.valuer import Valuer
-from pipelines import registry, store
+from pipelines import ledger, registry, store
 from pipelines.card import SAID, build_card, model_name, same_measure
 from pipelines.params import load_params
 from pipelines.places import BEST, BUNDLE, EVALUATION, HOLDOUT, PLOTS, SALES, VALIDATION_PAGE, VALUED, VERDICT
@@ -98,10 +99,13 @@ def promote(bounds: Bounds, experiment: bool) -> Decision:
     candidate = read_candidate()
     tracking = connect(candidate.market)
     with answering(tracking.uri), tempfile.TemporaryDirectory() as temporary:
-        champion = find_champion(tracking, candidate, Path(temporary))
-        if champion is not None and not experiment:
-            champion = settle(tracking, champion)
-        decision = _decide(tracking, candidate, champion, bounds, experiment)
+        with ledger.held():
+            champion = find_champion(tracking, candidate, Path(temporary))
+            if champion is not None and not experiment:
+                champion = settle(tracking, champion)
+        verdict = judged(candidate, champion, bounds)
+        with ledger.held():
+            decision = _decide(tracking, candidate, champion, verdict, experiment)
     write_json(VERDICT, {"decision": decision.what, "model": decision.card["digest"], **decision.card["verdict"]})
     return decision
 
@@ -120,7 +124,7 @@ def read_candidate() -> Candidate:
 def find_champion(tracking: Tracking, candidate: Candidate, folder: Path) -> Champion | None:
     """The champion, whole, or None where there is none.
 
-    The registry's alias decides which it is; where the registry was lost, the store's pointer remembers.
+    The ledger says which it is; where there is none, the registry's alias, and else the store's pointer.
 
     Args:
         folder: where files from MLflow are put.
@@ -128,9 +132,9 @@ def find_champion(tracking: Tracking, candidate: Candidate, folder: Path) -> Cha
     Raises:
         PromoteError: when the champion's files are neither in the store nor in MLflow.
     """
-    name = model_name(candidate.market)
-    version = registry.champion(tracking, name)
-    digest = version.digest if version else store.pointed(candidate.market)
+    name, line = model_name(candidate.market), ledger.head(candidate.market)
+    version = registry.champion(tracking, name) if line is None else registry.find(tracking, name, line.digest)
+    digest = line.digest if line else version.digest if version else store.pointed(candidate.market)
     if digest is None:
         return _champion(store.latest_promoted(candidate.market))
     named = {} if version is None else {"version": version.version, "run": version.run_id}
@@ -138,33 +142,46 @@ def find_champion(tracking: Tracking, candidate: Candidate, folder: Path) -> Cha
         return Champion(champion.card | named, champion.bundle)
     if version is not None and (fetched := registry.fetch(tracking, version, folder)) is not None:
         bundle, card = fetched
-        return Champion(card | named | {"promoted_at": version.promoted_at or _now()}, bundle)
+        return Champion(card | named | {"promoted_at": version.promoted_at or ledger.now()}, bundle)
     if digest == candidate.digest:
         return None  # its files are the candidate's: judged and promoted again, it is whole again
     raise PromoteError(
         f"the champion of {name}, bundle {digest}, is neither whole in the store nor in MLflow's artifacts. Bring one "
-        f"of them back from a backup; or, to begin anew without it, delete the alias 'champion' of {name} in MLflow "
-        f"and {store.pointer_file()}, then run `dvc repro`"
+        f"of them back from a backup; or, to begin anew without it, delete the alias 'champion' of {name} in MLflow, "
+        f"{store.pointer_file()} and {ledger.ledger_file()}, then run `dvc repro`"
     )
 
 
 def settle(tracking: Tracking, champion: Champion) -> Champion:
-    """Registry, store and pointer agree on the champion afterwards; what was lost is there again."""
-    card = champion.card
+    """Registry, store and pointer agree on the champion afterwards; what was lost is there again.
+
+    A ledger that has no line yet begins with it.
+    """
+    card, market = champion.card, champion.card["market"]["name"]
     current = registry.champion(tracking, card["name"])
-    if current is None or current.digest != card["digest"]:
+    astray = current is None or current.digest != card["digest"]
+    if current is None or astray:
         current = registry.register(tracking, _unregistered(card), champion.bundle, store.numbers(card["name"]))
-        registry.crown(tracking, current, card["promoted_at"])
     card = card | {"version": current.version, "run": current.run_id}
     stored = store.put(card, champion.bundle)
-    store.point_to(stored)
+    line = ledger.head(market)
+    if line is None:
+        why, proof = "It served before the ledger began.", ledger.evidence_of(card)
+        line = ledger.record(market, ledger.ADOPTED, why, stored.tag, card["digest"], None, proof)
+    if astray:
+        registry.crown(tracking, current, ledger.of(market))
+    store.point_to(stored, line.memory)
     return Champion(stored.card, stored.bundle)
 
 
 def _decide(
-    tracking: Tracking, candidate: Candidate, champion: Champion | None, bounds: Bounds, experiment: bool
+    tracking: Tracking,
+    candidate: Candidate,
+    champion: Champion | None,
+    judgement: tuple[Verdict, dict[str, Any] | None],
+    experiment: bool,
 ) -> Decision:
-    verdict, beside = judged(candidate, champion, bounds)
+    verdict, beside = judgement
     told = verdict.to_dict() | {"champion": beside}
     card = build_card(candidate.valuer, candidate.digest, candidate.evaluation, told, read_json(BEST))
     reigns = champion is not None and champion.card["digest"] == candidate.digest
@@ -180,10 +197,27 @@ def _decide(
         return Decision("kept", stored.card, champion.called, verdict.reasons)
     if verdict.outcome != PASS:
         return Decision("refused", card, champion.called if champion else None, elsewhere=elsewhere)
-    card["promoted_at"] = _now()
-    registry.crown(tracking, version, card["promoted_at"])
+    _unchanged(candidate.market, champion)
+    card["promoted_at"] = ledger.now()
+    stored = store.put(card, BUNDLE)
+    why = f"All {len(verdict.checks)} checks of the gate passed."
+    ledger.record(candidate.market, ledger.PROMOTED, why, stored.tag, candidate.digest, None, ledger.evidence_of(card))
     made = settle(tracking, Champion(card, BUNDLE))
     return Decision("promoted", made.card, made.called)
+
+
+def _unchanged(market: str, champion: Champion | None) -> None:
+    """The champion is still the one that the candidate was compared with.
+
+    Raises:
+        PromoteError: when another decision came in between.
+    """
+    line = ledger.head(market)
+    if (line and line.digest) != (champion and champion.card["digest"]):
+        raise PromoteError(
+            f"{line.tag if line else 'no model'} has become the champion while this candidate was compared with "
+            f"{champion.called if champion else 'none'}; run `dvc repro` to have it compared with the new one"
+        )
 
 
 def judged(candidate: Candidate, champion: Champion | None, bounds: Bounds) -> tuple[Verdict, dict[str, Any] | None]:
@@ -254,10 +288,6 @@ def boxed(decision: Decision) -> str:
 
 def _champion(stored: store.Stored | None) -> Champion | None:
     return None if stored is None else Champion(stored.card, stored.bundle)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _plain(comparison: Comparison) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pandas as pd
 
 from models.fault import Fault
-from pipelines import store
+from pipelines import ledger, store
 from pipelines.params import load_params
 from pipelines.places import SALES
 from pipelines.stage import run
@@ -26,13 +26,16 @@ def main() -> None:
     if refreshed is valuer:
         print(f"{stored.tag} knows all sales up to {valuer.memory_end}; nothing to do")
         return
-    digest = store.put_memory(stored, refreshed)
-    store.point_to(stored, digest)
     fresh = len(refreshed.memory.sales) - len(valuer.memory.sales)
-    print(
-        f"{stored.tag}: {fresh:,} sales more, up to {refreshed.memory_end}: memory {digest[:12]}; "
-        "a server takes it at its next start"
-    )
+    why = f"{fresh:,} sales more, up to {refreshed.memory_end}."
+    with ledger.held():
+        line = ledger.head(served)
+        if line is None or line.digest != stored.card["digest"]:
+            raise Fault(f"{stored.tag} is no longer the champion of the ledger; run `dvc repro`, then refresh again")
+        digest = store.put_memory(stored, refreshed)
+        ledger.record(served, ledger.REFRESHED, why, stored.tag, line.digest, digest, line.evidence)
+        store.point_to(stored, digest)
+    print(f"{stored.tag}: {why} Its memory is {digest[:12]} now; a server takes it at its next start")
 
 
 if __name__ == "__main__":

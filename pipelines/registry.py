@@ -11,7 +11,7 @@ import json
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -23,7 +23,8 @@ from models.bundle import BundleError, bundle_digest, read_bundle
 from models.files import file_digest, write_json
 from models.gate import PASS, finite
 from models.valuer import PROPERTY
-from pipelines.card import SAID, page
+from pipelines.card import SAID, page, reigns
+from pipelines.ledger import Line
 from pipelines.places import SALES
 from pipelines.tracking import DIGEST, NOTE, Tracking, find_or_create_run, log
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 CHAMPION = "champion"
-PROMOTED_AT = "assay.promoted_at"
+PROMOTED_AT, DECIDED = "assay.promoted_at", "assay.decided"
 LIBRARIES = ("lightgbm", "numpy", "pandas", "pyarrow", "scipy")
 #: Figures of the reference models and the champion that are worth a column in MLflow's table of runs.
 BESIDE = ("mdape", "ppe10", "r2", "cod")
@@ -100,10 +101,25 @@ def champion(tracking: Tracking, name: str) -> Registered | None:
     return _registered(tracking.client.get_model_version(name, str(aliases[CHAMPION])))
 
 
-def crown(tracking: Tracking, version: Registered, promoted_at: str) -> None:
-    """Moves the alias to the version."""
-    tracking.client.set_model_version_tag(version.name, version.version, PROMOTED_AT, promoted_at)
-    tracking.client.set_registered_model_alias(version.name, CHAMPION, version.version)
+def find(tracking: Tracking, name: str, digest: str) -> Registered | None:
+    """The first version of that bundle, or None."""
+    found = _version(tracking, name, digest, {})
+    return None if found is None else _registered(found)
+
+
+def numbered(tracking: Tracking, name: str, number: str) -> Registered | None:
+    """The version of that number, or None."""
+    found = tracking.client.search_model_versions(f"name = '{name}'")
+    return next((_registered(version) for version in found if str(version.version) == number), None)
+
+
+def crown(tracking: Tracking, version: Registered, told: Sequence[Line]) -> None:
+    """Moves the alias to the version, and lets the model's page tell of the decisions that led there."""
+    client, last = tracking.client, told[-1]
+    for key, value in {PROMOTED_AT: last.at, DECIDED: f"{last.what} by {last.who}: {last.why}"}.items():
+        client.set_model_version_tag(version.name, version.version, key, value)
+    client.set_registered_model_alias(version.name, CHAMPION, version.version)
+    client.update_registered_model(version.name, description=reigns(told))
 
 
 def fetch(tracking: Tracking, version: Registered, folder: Path) -> tuple[Path, dict[str, Any]] | None:

@@ -68,6 +68,12 @@ def pointed_elsewhere(market: str) -> str | None:
     return str(pointer.get("tag")) if pointer.get("market") not in (None, market) else None
 
 
+def pointed_at() -> tuple[str, str]:
+    """Tag and digest that the pointer names, whatever stands behind them."""
+    pointer = _read(pointer_file()) or {}
+    return str(pointer.get("tag")), str(pointer.get("digest"))
+
+
 def serving() -> Stored | None:
     """What the pointer names, if it is whole."""
     pointer = _read(pointer_file()) or {}
@@ -132,9 +138,10 @@ def point_to(stored: Stored, memory: str | None = None) -> None:
     """Makes the version the one that is served, in one atomic step.
 
     Args:
-        memory: the digest of the memory to serve it with; None leaves the one it is served with.
+        memory: the digest of the memory to serve it with; None leaves the one it is served with. One that is not
+            whole any more gives way to the bundle's own.
     """
-    memory = memory or refreshed_memory(stored)
+    memory = memory if memory and _remembers(stored, memory) else refreshed_memory(stored)
     pointer = {"tag": stored.tag, "digest": stored.card["digest"], "market": stored.card["market"]["name"]}
     if memory is not None:
         pointer["memory"] = memory
@@ -148,10 +155,7 @@ def refreshed_memory(stored: Stored) -> str | None:
     digest = str(pointer.get("memory"))
     if pointer.get("digest") != stored.card["digest"] or "memory" not in pointer:
         return None
-    try:
-        return digest if bundle_digest(stored.memory(digest)) == digest else None
-    except BundleError:
-        return None
+    return digest if _remembers(stored, digest) else None
 
 
 def put_memory(stored: Stored, valuer: Valuer) -> str:
@@ -165,6 +169,14 @@ def put_memory(stored: Stored, valuer: Valuer) -> str:
         (Path(temporary) / "memory").replace(place)
         sync(place.parent)
     return digest
+
+
+def _remembers(stored: Stored, memory: str) -> bool:
+    """Whether that memory is whole beside the version."""
+    try:
+        return bundle_digest(stored.memory(memory)) == memory
+    except BundleError:
+        return False
 
 
 def _import(tag: str, card: Mapping[str, Any], bundle: Path, folder: Path) -> None:

@@ -1,0 +1,221 @@
+"""champions: what serves and why, back to the one before, and whether all places agree.
+
+    python -m pipelines.champions status
+    python -m pipelines.champions history
+    python -m pipelines.champions rollback [--to v3] --why "townhouses are valued a tenth too high"
+    python -m pipelines.champions promote v4 --why "refused for an area that was annexed since"
+    python -m pipelines.champions verify
+
+`rollback` needs neither MLflow nor a network. `promote` is a person's decision against the gate: it is kept in the
+ledger, in the card and in every answer. `status` and `verify` end with 1 where something is not as it should be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+from models.fault import Fault
+from pipelines import ledger, registry, store
+from pipelines.card import model_name
+from pipelines.ledger import Line
+from pipelines.params import load_params
+from pipelines.stage import run
+from pipelines.tracking import TrackingError, answering, connect
+
+SERVER = "http://127.0.0.1:3000"
+SECONDS = 3  # that a server has to answer
+
+
+class Disagreement(Fault):
+    """Something is not as the ledger says; the text says what and what to do."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one place says of the champion.
+
+    Attributes:
+        right: whether that is what the ledger says; None for a place that can't be asked.
+    """
+
+    place: str
+    says: str
+    right: bool | None
+
+
+def main() -> None:
+    given = _parser().parse_args()
+    given.act(load_params().market, given)
+
+
+def status(market: str, given: argparse.Namespace) -> None:
+    """Ledger, store, pointer, registry and a running server, side by side."""
+    line = _head(market)
+    print(f"{line.tag} serves since {line.at}: {line.what} by {line.who}. {line.why}")
+    places = [_store(line), _pointer(line), _registry(line), _server(line, given.server)]
+    for seen in places:
+        print(f"  {_MARKS[seen.right]:6} {seen.place:10} {seen.says}")
+    if any(seen.right is False for seen in places):
+        raise Disagreement("not all places name the champion of the ledger; `dvc repro` makes them, then restart")
+
+
+def history(market: str, _: argparse.Namespace) -> None:
+    """Every decision on the market, the latest last."""
+    for line in ledger.of(market):
+        print(f"{line.number:>4}  {line.at}  {line.what:11} {line.was or '-'} -> {line.tag}  by {line.who}: {line.why}")
+
+
+def rollback(market: str, given: argparse.Namespace) -> None:
+    """Another version that has served, whole in the store, becomes the champion at once."""
+    with ledger.held():
+        line = _head(market)
+        target = _earlier(market, line, given.to)
+        memory = next((one.memory for one in reversed(ledger.of(market)) if one.digest == target.card["digest"]), None)
+        evidence = ledger.evidence_of(target.card)
+        ledger.record(market, ledger.ROLLED_BACK, given.why, target.tag, target.card["digest"], memory, evidence)
+        store.point_to(target, memory)
+        print(f"{target.tag} is the champion again, in place of {line.tag}; a server takes it at its next start")
+        _tell_registry(line, target.card)
+
+
+def promote(market: str, given: argparse.Namespace) -> None:
+    """A version of the registry that the gate refused becomes the champion on a person's word."""
+    tracking, name = connect(market), model_name(market)
+    with ledger.held(), answering(tracking.uri), tempfile.TemporaryDirectory() as temporary:
+        version = registry.numbered(tracking, name, given.version.removeprefix("v"))
+        fetched = None if version is None else registry.fetch(tracking, version, Path(temporary))
+        if version is None or fetched is None:
+            raise Fault(f"{name} {given.version} is not whole in MLflow; see the registry's page for what there is")
+        bundle, card = fetched
+        at = ledger.now()
+        told = {"who": getpass.getuser(), "why": given.why, "at": at}
+        card = card | {"version": version.version, "run": version.run_id, "promoted_at": at, "override": told}
+        stored = store.put(card, bundle)
+        evidence = ledger.evidence_of(card)
+        ledger.record(market, ledger.OVERRIDDEN, given.why, stored.tag, card["digest"], None, evidence)
+        store.point_to(stored)
+        registry.crown(tracking, version, ledger.of(market))
+        print(f"{stored.tag} is the champion now, against the gate; a server takes it at its next start")
+
+
+def verify(market: str, _: argparse.Namespace) -> None:
+    """The chain, and for each model that has served: its bundle, its evidence and its entry in the registry."""
+    told = ledger.of(market)
+    wrong = []
+    latest = {line.digest: line for line in told}
+    for line in latest.values():
+        stored = store.find(market, line.digest)
+        if stored is None:
+            wrong.append(f"{line.tag}, bundle {line.digest[:12]}, is not whole in the store")
+        elif ledger.evidence_of(stored.card) != line.evidence:
+            wrong.append(f"the verdict on {line.tag} in the store is not the one of line {line.number} of the ledger")
+    line = _head(market)
+    wrong += [f"{seen.place}: {seen.says}" for seen in (_pointer(line), _registry(line)) if seen.right is False]
+    print(f"{len(told)} decisions, each following from the one before; {len(latest)} models have served")
+    if wrong:
+        raise Disagreement("; ".join(wrong) + "; run `dvc repro` to mend what can be mended, or restore a backup")
+    print("The store, the pointer and the registry are what the ledger says")
+
+
+_MARKS = {True: "ok", False: "WRONG", None: "-"}
+
+
+def _head(market: str) -> Line:
+    line = ledger.head(market)
+    if line is None:
+        raise Fault(f"no model of {market} has been made champion; run `dvc repro`")
+    return line
+
+
+def _earlier(market: str, line: Line, asked: str | None) -> store.Stored:
+    """The version asked for, or the last other one that served; whole in the store."""
+    if asked is not None:
+        number = asked.removeprefix("v")
+        served = any(one.tag == f"{model_name(market)}:v{number}" for one in ledger.of(market))
+        stored = store.numbered(market, number) if served else None
+        if stored is None:
+            raise Fault(f"{asked} is no version that has served and is whole in the store; `make history` lists them")
+    else:
+        earlier = (one.digest for one in reversed(ledger.of(market)) if one.digest != line.digest)
+        stored = next((found for digest in earlier if (found := store.find(market, digest)) is not None), None)
+        if stored is None:
+            raise Fault(f"no other model has served before {line.tag}, or none is whole in the store")
+    if stored.card["digest"] == line.digest:
+        raise Fault(f"{line.tag} is the champion already")
+    return stored
+
+
+def _store(line: Line) -> Seen:
+    stored = store.find(line.market, line.digest)
+    says = "no whole copy of it" if stored is None else f"{stored.folder}, every digest right"
+    return Seen("store", says, stored is not None)
+
+
+def _pointer(line: Line) -> Seen:
+    tag, digest = store.pointed_at()
+    return Seen("pointer", f"{store.pointer_file()} names {tag}", digest == line.digest)
+
+
+def _registry(line: Line) -> Seen:
+    try:
+        tracking = connect(line.market)
+        with answering(tracking.uri):
+            version = registry.champion(tracking, model_name(line.market))
+    except TrackingError as error:
+        return Seen("registry", f"can't be asked: {str(error).splitlines()[0]}", None)
+    says = "has no alias `champion`" if version is None else f"alias `champion` is v{version.version}"
+    return Seen("registry", says, version is not None and version.digest == line.digest)
+
+
+def _server(line: Line, address: str) -> Seen:
+    try:
+        with urlopen(f"{address}/model", timeout=SECONDS) as answer:
+            card = json.loads(answer.read())
+    except (OSError, ValueError) as error:
+        return Seen("server", f"{address} doesn't answer ({error})", None)
+    right = card.get("digest") == line.digest
+    return Seen("server", f"{address} answers by {card.get('name')}:v{card.get('version')}", right)
+
+
+def _tell_registry(line: Line, card: Mapping[str, Any]) -> None:
+    """The alias follows where MLflow can be had; where not, the next `dvc repro` moves it."""
+    try:
+        tracking = connect(line.market)
+        with answering(tracking.uri):
+            version = registry.find(tracking, card["name"], card["digest"])
+            if version is None:
+                raise TrackingError(f"it has no version of bundle {card['digest'][:12]}")
+            registry.crown(tracking, version, ledger.of(line.market))
+    except TrackingError as error:
+        print(f"MLflow's alias follows with the next `dvc repro`: {str(error).splitlines()[0]}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="champions", description=(__doc__ or "").split("\n")[0])
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(act: Callable[[str, argparse.Namespace], None], why: bool = False) -> argparse.ArgumentParser:
+        told = commands.add_parser(act.__name__, help=(act.__doc__ or "").split("\n")[0])
+        told.set_defaults(act=act)
+        if why:
+            told.add_argument("--why", required=True, help="the reason, kept in the ledger")
+        return told
+
+    command(status).add_argument("--server", default=SERVER, help="address of a running server")
+    command(history)
+    command(rollback, why=True).add_argument("--to", metavar="VERSION", help="v3; the one that served before, else")
+    command(promote, why=True).add_argument("version", help="v4")
+    command(verify)
+    return parser
+
+
+if __name__ == "__main__":
+    run(main)
