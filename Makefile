@@ -1,7 +1,7 @@
 # `make help` explains the targets. Only Python 3.11 to 3.13, git and make are needed.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run env repro refresh scorecard serve ui docs experiments drills test lint format types bento lock
+.PHONY: help run env repro refresh scorecard status history rollback verify serve ui docs experiments drills test lint format types bento lock
 
 VENV ?= .venv
 SERVE_PORT ?= 3000
@@ -57,6 +57,18 @@ refresh: env ## New sales into the champion's memory, without training: validate
 
 scorecard: env ## The champion's figures on the hold-out, beside the reference models'
 	@python -m pipelines.scorecard
+
+status: env ## Ledger, store, registry and a running server: what serves, and whether all agree
+	@python -m pipelines.champions status --server http://127.0.0.1:$(SERVE_PORT)
+
+history: env ## Every decision on the champion: when, who, why, from what to what
+	@python -m pipelines.champions history
+
+rollback: env ## Back to the champion before, without MLflow or network (make rollback WHY='...' [TO=v3])
+	@python -m pipelines.champions rollback --why '$(WHY)' $(if $(TO),--to $(TO))
+
+verify: env ## The ledger's chain, and that store and registry are what it says
+	@python -m pipelines.champions verify
 
 serve: env ## The endpoint and the MLflow UI on loopback, with an answered example, until Ctrl-C
 	@python -m serving.launch --port $(SERVE_PORT) --ui-port $(UI_PORT)

@@ -63,6 +63,11 @@ def build_card(
     }
 
 
+def unregistered(card: Mapping[str, Any]) -> dict[str, Any]:
+    """The card as the registry keeps it: without what the registry itself decides."""
+    return {k: v for k, v in card.items() if k not in ("version", "run", "promoted_at")}
+
+
 def same_measure(card: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two cards of one model rest on the same data and say the same of it."""
     told = ("digest", "data", "holdout", "figures", "frozen", "range", "churn", "backtest", "references")

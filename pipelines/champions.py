@@ -24,7 +24,7 @@ from urllib.request import urlopen
 
 from models.fault import Fault
 from pipelines import ledger, registry, store
-from pipelines.card import model_name
+from pipelines.card import model_name, unregistered
 from pipelines.ledger import Line
 from pipelines.params import load_params
 from pipelines.stage import run
@@ -102,6 +102,7 @@ def promote(market: str, given: argparse.Namespace) -> None:
         evidence = ledger.evidence_of(card)
         ledger.record(market, ledger.OVERRIDDEN, given.why, stored.tag, card["digest"], None, evidence)
         store.point_to(stored)
+        registry.register(tracking, unregistered(card), bundle, store.numbers(name))
         registry.crown(tracking, version, ledger.of(market))
         print(f"{stored.tag} is the champion now, against the gate; a server takes it at its next start")
 

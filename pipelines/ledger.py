@@ -27,7 +27,8 @@ from pipelines.tracking import home
 FIRST = "0" * 64  # what the first line names as the one before it
 PATIENCE = 120  # seconds that a process waits for another's decision
 #: What a line may say was done.
-PROMOTED, OVERRIDDEN, ROLLED_BACK, REFRESHED, ADOPTED = "promoted", "overridden", "rolled back", "refreshed", "adopted"
+PROMOTED, OVERRIDDEN, ROLLED_BACK = "promoted", "overridden", "rolled back"
+REFRESHED, REJUDGED, ADOPTED = "refreshed", "judged again", "adopted"
 
 
 class LedgerError(Fault):
@@ -39,8 +40,8 @@ class Line:
     """One decision.
 
     Attributes:
-        what: promoted (it passed the gate), overridden (a person's decision), rolled back, refreshed (the same model
-            with more sales) or adopted (found serving when the ledger began).
+        what: promoted (it passed the gate), overridden (a person's decision), rolled back; of the same model,
+            refreshed (with more sales), judged again (by other data) or adopted (it served when the ledger began).
         model, was: tag and digest of the champion from now on and of the one before it, None where there was none.
         memory: digest of the memory of sales it is served with; None for the bundle's own.
         evidence: SHA-256 of the verdict that speaks for it.

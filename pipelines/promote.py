@@ -28,7 +28,7 @@ from models.gate_bounds import Bounds
 from models.ratio_study import study
 from models.valuer import Valuer
 from pipelines import ledger, registry, store
-from pipelines.card import SAID, build_card, model_name, same_measure
+from pipelines.card import SAID, build_card, model_name, same_measure, unregistered
 from pipelines.params import load_params
 from pipelines.places import BEST, BUNDLE, EVALUATION, HOLDOUT, PLOTS, SALES, VALIDATION_PAGE, VALUED, VERDICT
 from pipelines.stage import run
@@ -161,7 +161,7 @@ def settle(tracking: Tracking, champion: Champion) -> Champion:
     current = registry.champion(tracking, card["name"])
     astray = current is None or current.digest != card["digest"]
     if current is None or astray:
-        current = registry.register(tracking, _unregistered(card), champion.bundle, store.numbers(card["name"]))
+        current = registry.register(tracking, unregistered(card), champion.bundle, store.numbers(card["name"]))
     card = card | {"version": current.version, "run": current.run_id}
     stored = store.put(card, champion.bundle)
     line = ledger.head(market)
@@ -186,7 +186,7 @@ def _decide(
     card = build_card(candidate.valuer, candidate.digest, candidate.evaluation, told, read_json(BEST))
     reigns = champion is not None and champion.card["digest"] == candidate.digest
     if reigns and champion is not None and same_measure(champion.card, card):
-        card = _unregistered(champion.card)  # why it serves is what was said when it was promoted
+        card = unregistered(champion.card)  # why it serves is what was said when it was promoted
     version = registry.register(tracking, card, BUNDLE, store.numbers(card["name"]), evidence())
     card |= {"version": version.version, "run": version.run_id}
     elsewhere = store.pointed_elsewhere(candidate.market)
@@ -194,6 +194,7 @@ def _decide(
         return Decision("experiment", card, champion.called if champion else None, elsewhere=elsewhere)
     if reigns and champion is not None:
         stored = store.put(card | {"promoted_at": champion.card["promoted_at"]}, BUNDLE)
+        _rejudged(candidate.market, stored)
         return Decision("kept", stored.card, champion.called, verdict.reasons)
     if verdict.outcome != PASS:
         return Decision("refused", card, champion.called if champion else None, elsewhere=elsewhere)
@@ -204,6 +205,14 @@ def _decide(
     ledger.record(candidate.market, ledger.PROMOTED, why, stored.tag, candidate.digest, None, ledger.evidence_of(card))
     made = settle(tracking, Champion(card, BUNDLE))
     return Decision("promoted", made.card, made.called)
+
+
+def _rejudged(market: str, stored: store.Stored) -> None:
+    """What is said of the champion now, where that is not what spoke for it before, is a line of the ledger."""
+    line, proof = ledger.head(market), ledger.evidence_of(stored.card)
+    if line is not None and line.evidence != proof:
+        why = f"The gate says now: {SAID[stored.card['verdict']['outcome']].lower()}."
+        ledger.record(market, ledger.REJUDGED, why, stored.tag, line.digest, line.memory, proof)
 
 
 def _unchanged(market: str, champion: Champion | None) -> None:
@@ -292,11 +301,6 @@ def _champion(stored: store.Stored | None) -> Champion | None:
 
 def _plain(comparison: Comparison) -> dict[str, Any]:
     return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in asdict(comparison).items()}
-
-
-def _unregistered(card: dict[str, Any]) -> dict[str, Any]:
-    """The card as the registry keeps it: without what the registry itself decides."""
-    return {k: v for k, v in card.items() if k not in ("version", "run", "promoted_at")}
 
 
 if __name__ == "__main__":

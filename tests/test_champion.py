@@ -18,7 +18,7 @@ from bentoml._internal.models import ModelStore
 
 from models.appraisal import Appraisal, Range, appraise
 from models.bundle import memory_digest, write_bundle
-from models.files import write_json
+from models.files import read_json, write_json
 from models.reasons import Line
 from models.valuer import Valuer
 from serving.champion import Champion, NoChampion, load_champion, read_pointer
@@ -57,6 +57,14 @@ def test_what_was_promoted_is_loaded(place: Path):
     assert champion.cited["version"] == "7"
     assert champion.cited["memory"] == memory_digest(bundle_of(place))
     assert champion.cited["memory_end"] == champion.valuer.memory_end.isoformat()
+    assert champion.cited["override"] is None
+
+
+def test_an_override_is_cited_in_every_answer(place: Path):
+    said = {"who": "ann", "why": "the area was annexed", "at": "2026-01-02T03:04:05+00:00"}
+    path = bundle_of(place).parent / "card.json"
+    write_json(path, read_json(path) | {"override": said})
+    assert load(place).cited["override"] == said
 
 
 def test_the_memory_that_the_pointer_names_is_loaded_in_place_of_the_bundle_s_own(place: Path, valuer: Valuer):
