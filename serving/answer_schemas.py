@@ -17,11 +17,6 @@ _IDENTITY = {
     "pattern": "^[0-9a-f]{32}$",
     "description": "the same for the same home, day, model and memory of sales",
 }
-_OVERRIDE = {
-    "type": ["object", "null"],
-    "properties": {"who": _TEXT, "why": _TEXT, "at": _TEXT},
-    "description": "the person's decision by which the model serves against its gate; null where it passed",
-}
 
 
 def answer_schemas(champion: Champion) -> dict[str, dict[str, Any]]:
@@ -48,7 +43,12 @@ def answer_schemas(champion: Champion) -> dict[str, dict[str, Any]]:
         "Model": object_of(
             {key: {"type": ["string", "null"]} for key in champion.cited}
             | {"memory": _described(_TEXT, "SHA-256 of the memory of sales"), "memory_end": _DATE}
-            | {"override": _OVERRIDE}
+            | {
+                "override": _described(
+                    object_of({"who": _TEXT, "why": _TEXT, "at": _TEXT}) | {"type": ["object", "null"]},
+                    "a person's decision, by which the model serves against its gate; null where it passed",
+                )
+            }
         ),
     }
 

@@ -60,9 +60,9 @@ def fits(value: Any, schema: dict[str, Any], schemas: dict[str, Any]) -> None:
     told = schema.get("type", [])
     wanted = [kinds[kind] for kind in (told if isinstance(told, list) else [told])]
     assert not wanted or any(isinstance(value, kind) for kind in wanted)
-    for key in value if "properties" in schema else ():
+    for key in value if isinstance(value, dict) and "properties" in schema else ():
         assert key in schema["properties"] or schema["additionalProperties"]
         fits(value[key], schema["properties"].get(key, {}), schemas)
-    assert set(schema.get("required", [])) <= set(value if isinstance(value, dict) else [])
+    assert value is None or set(schema.get("required", [])) <= set(value if isinstance(value, dict) else [])
     for item in value if "items" in schema else ():
         fits(item, schema["items"], schemas)
