@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-import textwrap
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from models.ratio_study import study
 from models.valuer import Valuer
 from pipelines import ledger, registry, store
 from pipelines.card import SAID, build_card, model_name, same_measure, unregistered
+from pipelines.decision import Decision, boxed
 from pipelines.params import load_params
 from pipelines.places import BEST, BUNDLE, EVALUATION, HOLDOUT, PLOTS, SALES, VALIDATION_PAGE, VALUED, VERDICT
 from pipelines.stage import run
@@ -60,24 +60,6 @@ class Candidate:
     @property
     def market(self) -> str:
         return self.valuer.market.name
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What came of it.
-
-    Attributes:
-        what: promoted, refused, kept (it serves already) or experiment (never promoted).
-        serving: what the champion is called that stays or is new, None where there is none.
-        doubts: why a champion that is kept would be refused by today's bounds.
-        elsewhere: the tag of another market's champion, where the pointer names that.
-    """
-
-    what: str
-    card: dict[str, Any]
-    serving: str | None
-    doubts: tuple[str, ...] = ()
-    elsewhere: str | None = None
 
 
 def main() -> None:
@@ -266,33 +248,6 @@ def evidence() -> list[tuple[Path, str]]:
     """The files a reviewer wants beside the run, and the artifact folder of each."""
     plots = [(p, "plots") for p in sorted(PLOTS.glob("*")) if p.suffix in (".png", ".html")]
     return [(EVALUATION, ""), (VALUED, ""), (VALIDATION_PAGE, ""), *plots]
-
-
-def boxed(decision: Decision) -> str:
-    """What is printed at the end: who serves, and why."""
-    card, verdict = decision.card, decision.card["verdict"]
-    who = f"{card['name']}:v{card['version']} (bundle {card['digest'][:12]})"
-    if decision.serving:
-        serving = f"The champion stays {decision.serving}."
-    elif decision.elsewhere:
-        serving = f"{decision.elsewhere} of another market goes on being served."
-    else:
-        serving = "Nothing serves: there is no champion yet."
-    lines = {
-        "promoted": [f"PROMOTED: {who} is the champion now."],
-        "kept": [f"NOTHING NEW: {who} is the champion already and goes on serving."],
-        "refused": [f"{SAID[verdict['outcome']].upper()}: {who} may not serve.", serving],
-        "experiment": [f"EXPERIMENT: {who} was judged and logged. {SAID[verdict['outcome']]}.", serving],
-    }[decision.what]
-    if decision.doubts:
-        lines.append("By today's bounds it would be refused:")
-    lines += [f"- {reason}" for reason in decision.doubts or verdict["reasons"]]
-    passed = sum(c["outcome"] == PASS for c in verdict["checks"])
-    lines.append(f"{passed} of {len(verdict['checks'])} checks passed; all of them: {VERDICT}")
-    wrapped = [part for line in lines for part in textwrap.wrap(line, 96, subsequent_indent="  ")]
-    width = max(map(len, wrapped))
-    rule = "+" + "-" * (width + 2) + "+"
-    return "\n".join([rule, *(f"| {line:{width}} |" for line in wrapped), rule])
 
 
 def _champion(stored: store.Stored | None) -> Champion | None:

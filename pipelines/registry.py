@@ -6,7 +6,6 @@ and a registry that was lost is filled again from the bundle and its card.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import tempfile
@@ -17,15 +16,12 @@ from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from models.bundle import BundleError, bundle_digest, read_bundle
-from models.files import file_digest, write_json
-from models.gate import PASS, finite
+from models.files import write_json
 from models.valuer import PROPERTY
-from pipelines.card import SAID, page, reigns
+from pipelines.candidate_run import lineage_tags, log_dataset, people_name, run_metrics, run_params
+from pipelines.card import page, reigns
 from pipelines.ledger import Line
-from pipelines.places import SALES
 from pipelines.tracking import DIGEST, NOTE, Tracking, find_or_create_run, log
 
 if TYPE_CHECKING:
@@ -35,8 +31,6 @@ if TYPE_CHECKING:
 CHAMPION = "champion"
 PROMOTED_AT, DECIDED = "assay.promoted_at", "assay.decided"
 LIBRARIES = ("lightgbm", "numpy", "pandas", "pyarrow", "scipy")
-#: Figures of the reference models and the champion that are worth a column in MLflow's table of runs.
-BESIDE = ("mdape", "ppe10", "r2", "cod")
 
 
 @dataclass(frozen=True)
@@ -64,17 +58,17 @@ def register(
             model, also where the registry was lost and counts from 1 again.
         evidence: files to keep with the run, and the artifact folder of each.
     """
-    name = _people_name(card)
+    name = people_name(card)
     run = find_or_create_run(tracking, "candidate", card["digest"], name)
     if run.info.run_name != name:  # judged by other bounds or beside another champion than before
         tracking.client.update_run(run.info.run_id, name=name)
-    _log_dataset(tracking, run, card)
+    log_dataset(tracking, run, card)
     log(
         tracking,
         run,
-        params=_params(card),
-        metrics=_metrics(card),
-        tags=_tags(card) | {NOTE: page(card)},
+        params=run_params(card),
+        metrics=run_metrics(card),
+        tags=lineage_tags(card) | {NOTE: page(card)},
         files=evidence,
     )
     known = _version(tracking, card["name"], card["digest"], taken)
@@ -163,7 +157,7 @@ def _create_version(
             raise
         client.create_registered_model(name, description=f"Values homes in {card['market']['label']}.")
     own = [int(number) for number, whose in taken.items() if whose == digest]
-    tags = _tags(card) | {DIGEST: digest}
+    tags = lineage_tags(card) | {DIGEST: digest}
     while True:
         made = client.create_model_version(
             name, f"models:/{model_id}", run_id, tags=tags, description=page(card), model_id=model_id
@@ -254,66 +248,8 @@ def _download(tracking: Tracking, version: ModelVersion, path: str, folder: Path
 
 
 def _describe(tracking: Tracking, version: ModelVersion, card: Mapping[str, Any]) -> None:
-    for key, value in _tags(card).items():
+    for key, value in lineage_tags(card).items():
         if version.tags.get(key) != value:
             tracking.client.set_model_version_tag(version.name, str(version.version), key, value)
     if version.description != (text := page(card)):
         tracking.client.update_model_version(version.name, str(version.version), description=text)
-
-
-def _log_dataset(tracking: Tracking, run: Run, card: Mapping[str, Any]) -> None:
-    """The validated sales by the MD5 that DVC knows them by; MLflow's digests hold 36 characters."""
-    if (run.inputs and run.inputs.dataset_inputs) or not SALES.is_file() or file_digest(SALES) != card["data"]:
-        return
-    from mlflow.data.code_dataset_source import CodeDatasetSource
-    from mlflow.data.pandas_dataset import from_pandas
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    md5 = hashlib.md5(SALES.read_bytes(), usedforsecurity=False).hexdigest()
-    sales = pd.read_parquet(SALES)
-    numeric = sales.select_dtypes("number").columns
-    dataset = from_pandas(
-        sales.astype(dict.fromkeys(numeric, "float64")),
-        source=CodeDatasetSource({"dvc_path": str(SALES), "dvc_md5": md5}),
-        targets="price",
-        name=f"sales-{card['market']['name']}",
-        digest=md5,
-    )
-    context = [InputTag("mlflow.data.context", "training")]
-    tracking.client.log_inputs(run.info.run_id, [DatasetInput(Dataset(**dataset.to_dict()), context)])
-
-
-def _people_name(card: Mapping[str, Any]) -> str:
-    outcome = "passed" if card["verdict"]["outcome"] == PASS else "refused"
-    return f"{card['market']['name']} {card['digest'][:8]} {outcome}"
-
-
-def _params(card: Mapping[str, Any]) -> dict[str, Any]:
-    facts = {k: card[k] for k in ("memory_end", "horizon_days", "level")}
-    return {"market": card["market"]["name"], **facts, **card["params"]}
-
-
-def _metrics(card: Mapping[str, Any]) -> dict[str, float]:
-    verdict = card["verdict"]
-    figures = dict(card["figures"]) | {f"range.{k}": card["range"].get(k) for k in ("coverage", "median_width")}
-    figures |= dict(card["churn"]) | {f"frozen.{name}": card["frozen"].get(name) for name in BESIDE}
-    figures |= {f"backtest.{fold}.mdape": rows["candidate"].get("mdape") for fold, rows in card["backtest"].items()}
-    beside = {f"reference.{name}": row for name, row in card["references"].items()}
-    if champion := verdict.get("champion"):
-        beside["champion"] = champion["figures"]
-    figures |= {f"{who}.{name}": row.get(name) for who, row in beside.items() for name in BESIDE}
-    figures["gate.checks"] = len(verdict["checks"])
-    figures["gate.not_passed"] = sum(c["outcome"] != PASS for c in verdict["checks"])
-    return {name: figure for name, raw in figures.items() if (figure := finite(raw)) is not None}
-
-
-def _tags(card: Mapping[str, Any]) -> dict[str, str]:
-    verdict = card["verdict"]
-    commit = {} if card["commit"] == "none" else {"mlflow.source.git.commit": card["commit"].removesuffix("+dirty")}
-    return commit | {
-        "verdict": SAID[verdict["outcome"]],
-        "verdict.reason": " ".join(verdict["reasons"]) or f"All {len(verdict['checks'])} checks passed.",
-        "assay.data": card["data"],
-        "assay.lock": card["lock"],
-        "assay.commit": card["commit"],
-    }

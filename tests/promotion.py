@@ -7,7 +7,8 @@ from pathlib import Path
 from models.bundle import bundle_digest
 from models.files import read_json
 from models.gate_bounds import Bounds
-from pipelines.promote import Decision, promote
+from pipelines.decision import Decision
+from pipelines.promote import promote
 from pipelines.tracking import connect
 from tests.line import BOUNDS
 

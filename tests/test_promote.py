@@ -18,8 +18,9 @@ from models.files import file_digest, read_json, write_bytes, write_json, write_
 from models.gate_bounds import Bounds
 from pipelines import scorecard, store
 from pipelines.card import git_commit
+from pipelines.decision import boxed
 from pipelines.evaluate import value_holdout
-from pipelines.promote import PromoteError, boxed
+from pipelines.promote import PromoteError
 from pipelines.tracking import TrackingError, connect
 from tests.line import BETTER, GATE, GOOD, OTHER, WORSE, lay_line
 from tests.promotion import agree, alias, run, versions
