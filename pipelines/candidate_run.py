@@ -17,6 +17,7 @@ from pipelines.tracking import Tracking
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
+HELD_OUT = "assay.holdout"
 #: Figures of the reference models and the champion that are worth a column in MLflow's table of runs.
 BESIDE = ("mdape", "ppe10", "r2", "cod")
 
@@ -76,4 +77,11 @@ def lineage_tags(card: Mapping[str, Any]) -> dict[str, str]:
         "assay.data": card["data"],
         "assay.lock": card["lock"],
         "assay.commit": card["commit"],
+        HELD_OUT: holdout_tag(card),
     }
+
+
+def holdout_tag(card: Mapping[str, Any]) -> str:
+    """What the sales that judged are told apart by."""
+    holdout = card["holdout"]
+    return f"{holdout['rows']} sales, {holdout['first']} to {holdout['last']}"

@@ -10,6 +10,9 @@ from models.gate import PASS
 from pipelines.card import SAID
 from pipelines.places import VERDICT
 
+#: Candidates that one hold-out may judge before it is said to be worn.
+WORN = 10
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -18,6 +21,7 @@ class Decision:
     Attributes:
         what: promoted, refused, kept (it serves already) or experiment (never promoted).
         serving: what the champion is called that stays or is new, None where there is none.
+        worn: the candidates that this hold-out has judged so far.
         doubts: why a champion that is kept would be refused by today's bounds.
         elsewhere: the tag of another market's champion, where the pointer names that.
     """
@@ -25,8 +29,17 @@ class Decision:
     what: str
     card: dict[str, Any]
     serving: str | None
+    worn: int
     doubts: tuple[str, ...] = ()
     elsewhere: str | None = None
+
+
+def _wear(worn: int) -> str:
+    """A hold-out that many candidates were judged on has chosen among them: the best of them looks too good."""
+    told = f"This hold-out has judged {worn} {'candidate' if worn == 1 else 'candidates'}."
+    if worn <= WORN:
+        return told
+    return f"{told} The best of so many owes part of its figures to chance: judge the next on later sales."
 
 
 def boxed(decision: Decision) -> str:
@@ -50,6 +63,7 @@ def boxed(decision: Decision) -> str:
     lines += [f"- {reason}" for reason in decision.doubts or verdict["reasons"]]
     passed = sum(c["outcome"] == PASS for c in verdict["checks"])
     lines.append(f"{passed} of {len(verdict['checks'])} checks passed; all of them: {VERDICT}")
+    lines.append(_wear(decision.worn))
     wrapped = [part for line in lines for part in textwrap.wrap(line, 96, subsequent_indent="  ")]
     width = max(map(len, wrapped))
     rule = "+" + "-" * (width + 2) + "+"

@@ -127,6 +127,18 @@ def head(market: str) -> Line | None:
     return next(reversed(of(market)), None)
 
 
+def withdrawal(market: str, bundle: str) -> Line | None:
+    """The rollback that ended this model's reign, unless it has served again since."""
+    told, before = None, None
+    for line in of(market):
+        if line.digest == bundle:
+            told = None
+        elif line.what == ROLLED_BACK and before is not None and before.digest == bundle:
+            told = line
+        before = line
+    return told
+
+
 def record(market: str, what: str, why: str, tag: str, bundle: str, memory: str | None, evidence: str) -> Line:
     """Adds a decision; what it names must be whole in the store by then. Only while the ledger is `held`."""
     told = lines()

@@ -22,7 +22,7 @@ import pandas as pd
 from models.bundle import read_bundle
 from models.fault import Fault
 from models.files import read_json, write_json
-from models.gate import PASS, Comparison, Verdict, compare, judge
+from models.gate import FAIL, PASS, Check, Comparison, Verdict, compare, judge
 from models.gate_bounds import Bounds
 from models.ratio_study import study
 from models.valuer import Valuer
@@ -88,7 +88,8 @@ def promote(bounds: Bounds, experiment: bool) -> Decision:
         verdict = judged(candidate, champion, bounds)
         with ledger.held():
             decision = _decide(tracking, candidate, champion, verdict, experiment)
-    write_json(VERDICT, {"decision": decision.what, "model": decision.card["digest"], **decision.card["verdict"]})
+    told = {"decision": decision.what, "model": decision.card["digest"], "judged_on_holdout": decision.worn}
+    write_json(VERDICT, told | decision.card["verdict"])
     return decision
 
 
@@ -171,22 +172,23 @@ def _decide(
         card = unregistered(champion.card)  # why it serves is what was said when it was promoted
     version = registry.register(tracking, card, BUNDLE, store.numbers(card["name"]), evidence())
     card |= {"version": version.version, "run": version.run_id}
+    worn = registry.judged_on(tracking, card)
     elsewhere = store.pointed_elsewhere(candidate.market)
     if experiment:
-        return Decision("experiment", card, champion.called if champion else None, elsewhere=elsewhere)
+        return Decision("experiment", card, champion.called if champion else None, worn, elsewhere=elsewhere)
     if reigns and champion is not None:
         stored = store.put(card | {"promoted_at": champion.card["promoted_at"]}, BUNDLE)
         _rejudged(candidate.market, stored)
-        return Decision("kept", stored.card, champion.called, verdict.reasons)
+        return Decision("kept", stored.card, champion.called, worn, verdict.reasons)
     if verdict.outcome != PASS:
-        return Decision("refused", card, champion.called if champion else None, elsewhere=elsewhere)
+        return Decision("refused", card, champion.called if champion else None, worn, elsewhere=elsewhere)
     _unchanged(candidate.market, champion)
     card["promoted_at"] = ledger.now()
     stored = store.put(card, BUNDLE)
     why = f"All {len(verdict.checks)} checks of the gate passed."
     ledger.record(candidate.market, ledger.PROMOTED, why, stored.tag, candidate.digest, None, ledger.evidence_of(card))
     made = settle(tracking, Champion(card, BUNDLE))
-    return Decision("promoted", made.card, made.called)
+    return Decision("promoted", made.card, made.called, worn)
 
 
 def _rejudged(market: str, stored: store.Stored) -> None:
@@ -216,9 +218,21 @@ def judged(candidate: Candidate, champion: Champion | None, bounds: Bounds) -> t
     if champion is None:
         return judge(candidate.evaluation, None, bounds), None
     comparison, figures = against(candidate, champion)
+    verdict = judge(candidate.evaluation, comparison, bounds)
+    if (line := ledger.withdrawal(candidate.market, candidate.digest)) is not None:
+        verdict = Verdict((*verdict.checks, _withdrawn(line)))
     tag = f"{champion.card['name']}:{champion.called}"
     beside = {"tag": tag, "digest": champion.card["digest"], "figures": figures, "comparison": _plain(comparison)}
-    return judge(candidate.evaluation, comparison, bounds), beside
+    return verdict, beside
+
+
+def _withdrawn(line: ledger.Line) -> Check:
+    """The gate brings back no model that a person has taken back."""
+    reason = (
+        f"{line.who} went back from it to {line.tag} on {line.at}: {line.why} Only a person brings it back: "
+        f"`python -m pipelines.champions promote`."
+    )
+    return Check("withdrawn", FAIL, None, "not rolled back from", reason)
 
 
 def against(candidate: Candidate, champion: Champion) -> tuple[Comparison, dict[str, Any]]:

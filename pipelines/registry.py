@@ -19,7 +19,15 @@ from typing import TYPE_CHECKING, Any
 from models.bundle import BundleError, bundle_digest, read_bundle
 from models.files import write_json
 from models.valuer import PROPERTY
-from pipelines.candidate_run import lineage_tags, log_dataset, people_name, run_metrics, run_params
+from pipelines.candidate_run import (
+    HELD_OUT,
+    holdout_tag,
+    lineage_tags,
+    log_dataset,
+    people_name,
+    run_metrics,
+    run_params,
+)
 from pipelines.card import page, reigns
 from pipelines.ledger import Line
 from pipelines.tracking import DIGEST, NOTE, Tracking, find_or_create_run, log
@@ -105,6 +113,14 @@ def numbered(tracking: Tracking, name: str, number: str) -> Registered | None:
     """The version of that number, or None."""
     found = tracking.client.search_model_versions(f"name = '{name}'")
     return next((_registered(version) for version in found if str(version.version) == number), None)
+
+
+def judged_on(tracking: Tracking, card: Mapping[str, Any]) -> int:
+    """How many models have been judged on the card's hold-out, this one included."""
+    found = tracking.client.search_model_versions(
+        f"name = '{card['name']}' and tags.`{HELD_OUT}` = '{holdout_tag(card)}'"
+    )
+    return len({version.tags.get(DIGEST) for version in found})
 
 
 def crown(tracking: Tracking, version: Registered, told: Sequence[Line]) -> None:

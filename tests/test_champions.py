@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +17,7 @@ from models.bundle import read_bundle
 from models.fault import Fault
 from models.files import read_json
 from pipelines import champions, ledger, store
+from pipelines.decision import boxed
 from pipelines.tracking import connect
 from tests.line import BETTER, GOOD, OTHER, WORSE, lay_line
 from tests.promotion import agree, alias, run, versions
@@ -123,8 +125,26 @@ def test_the_registry_follows_a_rollback(town):
     command("rollback", "--why", "a doubt")
     assert alias() == "1"
     command("verify")
-    assert run().what == "promoted"  # the candidate of data/ is judged again, and no worse
+    decision = run()
+    assert decision.what == "refused"  # no gate brings back what a person has taken back
+    assert any("went back from it to valuation-town:v1" in told for told in decision.card["verdict"]["reasons"])
+    command("promote", "v2", "--why", "the doubt was unfounded")
+    assert run().what == "kept"
     assert agree(other) == "2"
+    lay_line(GOOD)
+    assert run().what == "promoted"
+    assert agree(town) == "1"
+
+
+def test_a_hold_out_that_has_judged_many_says_so(town):
+    decision = run()
+    assert decision.worn == 1
+    assert "This hold-out has judged 1 candidate." in boxed(decision)
+    lay_line(WORSE)
+    decision = run()
+    assert decision.worn == 2
+    assert "owes part of its figures to chance" in boxed(replace(decision, worn=11)).replace("|\n|  ", "")
+    assert read_json("data/reports/verdict.json")["judged_on_holdout"] == 2
 
 
 def test_back_to_a_version_by_name_and_not_to_one_that_never_served(town):
