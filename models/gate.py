@@ -84,6 +84,7 @@ class Comparison:
         mean, low, high: mean of |log(value / price)| of the candidate less that of the champion, with
             its 95 % interval; below zero the candidate is better.
         problem: why the two could not be compared; empty if they could.
+        outdated: the champion is of a format that can be read and served no more.
     """
 
     champion: str
@@ -92,6 +93,7 @@ class Comparison:
     low: float = math.nan
     high: float = math.nan
     problem: str = ""
+    outdated: bool = False
 
 
 def compare(champion: str, prices: np.ndarray, candidate: np.ndarray, champions: np.ndarray) -> Comparison:
@@ -230,6 +232,12 @@ def _champion(comparison: Comparison | None, bounds: Bounds) -> Check:
     if comparison is None:
         return Check("champion", PASS, None, bound, "There is no champion yet: this would be the first champion.")
     who = comparison.champion
+    if comparison.outdated:
+        reason = (
+            f"{who} is of a format that this version can neither compare with nor serve: the candidate would take its "
+            f"place on its own figures."
+        )
+        return Check("champion", PASS, None, bound, reason)
     if comparison.problem:
         return Check(
             "champion", CANNOT_TELL, None, bound, f"It could not be compared with {who}: {comparison.problem}."

@@ -85,9 +85,10 @@ def promote(bounds: Bounds, experiment: bool) -> Decision:
             champion = find_champion(tracking, candidate, Path(temporary))
             if champion is not None and not experiment:
                 champion = settle(tracking, champion)
-        verdict = judged(candidate, champion, bounds)
+            standing = ledger.head(candidate.market)
+        judgement = judged(candidate, champion, bounds)
         with ledger.held():
-            decision = _decide(tracking, candidate, champion, verdict, experiment)
+            decision = _decide(tracking, candidate, champion, standing, judgement, experiment)
     told = {"decision": decision.what, "model": decision.card["digest"], "judged_on_holdout": decision.worn}
     write_json(VERDICT, told | decision.card["verdict"])
     return decision
@@ -128,6 +129,8 @@ def find_champion(tracking: Tracking, candidate: Candidate, folder: Path) -> Cha
         return Champion(card | named | {"promoted_at": version.promoted_at or ledger.now()}, bundle)
     if digest == candidate.digest:
         return None  # its files are the candidate's: judged and promoted again, it is whole again
+    if store.outdated(candidate.market, digest):
+        return None  # this version of the code can neither serve it nor compare with it
     raise PromoteError(
         f"the champion of {name}, bundle {digest}, is neither whole in the store nor in MLflow's artifacts. Bring one "
         f"of them back from a backup; or, to begin anew without it, delete the alias 'champion' of {name} in MLflow, "
@@ -161,6 +164,7 @@ def _decide(
     tracking: Tracking,
     candidate: Candidate,
     champion: Champion | None,
+    standing: ledger.Line | None,
     judgement: tuple[Verdict, dict[str, Any] | None],
     experiment: bool,
 ) -> Decision:
@@ -182,7 +186,7 @@ def _decide(
         return Decision("kept", stored.card, champion.called, worn, verdict.reasons)
     if verdict.outcome != PASS:
         return Decision("refused", card, champion.called if champion else None, worn, elsewhere=elsewhere)
-    _unchanged(candidate.market, champion)
+    _unchanged(candidate.market, standing)
     card["promoted_at"] = ledger.now()
     stored = store.put(card, BUNDLE)
     why = f"All {len(verdict.checks)} checks of the gate passed."
@@ -199,24 +203,26 @@ def _rejudged(market: str, stored: store.Stored) -> None:
         ledger.record(market, ledger.REJUDGED, why, stored.tag, line.digest, line.memory, proof)
 
 
-def _unchanged(market: str, champion: Champion | None) -> None:
-    """The champion is still the one that the candidate was compared with.
+def _unchanged(market: str, standing: ledger.Line | None) -> None:
+    """The decision that stood when the candidate was judged still stands.
 
     Raises:
-        PromoteError: when another decision came in between.
+        PromoteError: when another model has become the champion in between.
     """
     line = ledger.head(market)
-    if (line and line.digest) != (champion and champion.card["digest"]):
+    if line is not None and line.digest != (standing and standing.digest):
         raise PromoteError(
-            f"{line.tag if line else 'no model'} has become the champion while this candidate was compared with "
-            f"{champion.called if champion else 'none'}; run `dvc repro` to have it compared with the new one"
+            f"{line.tag} has become the champion while this candidate was compared with "
+            f"{standing.tag if standing else 'none'}; run `dvc repro` to have it compared with the new one"
         )
 
 
 def judged(candidate: Candidate, champion: Champion | None, bounds: Bounds) -> tuple[Verdict, dict[str, Any] | None]:
     """The verdict, and what is told of the champion beside it."""
     if champion is None:
-        return judge(candidate.evaluation, None, bounds), None
+        standing = ledger.head(candidate.market)
+        old = standing is not None and store.outdated(candidate.market, standing.digest)
+        return judge(candidate.evaluation, Comparison(old, outdated=True) if old else None, bounds), None
     comparison, figures = against(candidate, champion)
     verdict = judge(candidate.evaluation, comparison, bounds)
     if (line := ledger.withdrawal(candidate.market, candidate.digest)) is not None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.bundle import BundleError, bundle_digest, read_bundle, write_memory
+from models.bundle import FORMAT, MANIFEST, BundleError, bundle_digest, read_bundle, write_memory
 from models.fault import Fault
 from models.files import read_json, sync, write_json
 from models.valuer import Valuer
@@ -89,6 +89,15 @@ def latest_promoted(market: str) -> Stored | None:
 def find(market: str, digest: str) -> Stored | None:
     """The version with that bundle, or None."""
     return next((s for s in _versions(model_name(market)) if s.card["digest"] == digest), None)
+
+
+def outdated(market: str, digest: str) -> str | None:
+    """The tag of the version with that bundle, where it is of a format that this version of the code doesn't read."""
+    for folder in sorted((bentoml_home() / "models" / model_name(market)).glob("*")):
+        card, manifest = _read(folder / "card.json") or {}, _read(folder / "bundle" / MANIFEST) or {}
+        if card.get("digest") == digest and manifest.get("format", FORMAT) != FORMAT:
+            return model_tag(card)
+    return None
 
 
 def numbers(name: str) -> dict[str, str]:

@@ -15,7 +15,7 @@ import pytest
 
 from models.bundle import read_bundle
 from models.fault import Fault
-from models.files import read_json
+from models.files import read_json, write_json
 from pipelines import champions, ledger, store
 from pipelines.decision import boxed
 from pipelines.tracking import connect
@@ -237,7 +237,7 @@ def test_of_two_promoters_one_wins_and_the_other_says_why_not(town):
     (out,) = (out for (out, _), one in zip(told, both, strict=True) if one.returncode == 0)
     (err,) = (err for (_, err), one in zip(told, both, strict=True) if one.returncode)
     assert out == "promoted\n"
-    assert "valuation-town:v2 has become the champion while this candidate was compared with v1" in err
+    assert "valuation-town:v2 has become the champion while this candidate was compared with valuation-town:v1" in err
     assert decisions() == [("promoted", "v1"), ("promoted", "v2")]
     command("verify")
 
@@ -257,3 +257,29 @@ def test_killed_at_any_moment_the_old_or_the_new_one_serves_and_the_next_run_end
     agree(new)
     assert [what for what, _ in decisions()] == ["promoted", "promoted"]
     assert lay_line(GOOD) == town
+
+
+def test_a_champion_of_an_older_format_gives_way_to_a_good_candidate_and_to_no_bad_one(town):
+    """An update of the code must not leave a market without a way on."""
+    folder = Path(".assay/bentoml/models/valuation-town/v1")
+    manifest = folder / "bundle/manifest.json"
+    write_json(manifest, read_json(manifest) | {"format": 1})
+    shutil.rmtree("mlartifacts")
+    lay_line(WORSE)
+    assert run().what == "refused"
+    other = lay_line(OTHER)
+    decision = run()
+    assert decision.what == "promoted"
+    assert any(
+        "valuation-town:v1 is of a format that" in check["reason"] for check in decision.card["verdict"]["checks"]
+    )
+    assert agree(other) == "3"
+    assert decisions() == [("promoted", "v1"), ("promoted", "v3")]
+
+
+def test_a_champion_that_only_the_ledger_remembers_is_made_again_by_its_own_candidate(town):
+    shutil.rmtree(".assay/bentoml")
+    shutil.rmtree("mlartifacts")
+    assert run().what == "promoted"
+    assert agree(town) == "1"
+    command("verify")
