@@ -132,6 +132,26 @@ def judge(evaluation: Mapping[str, Any], comparison: Comparison | None, bounds: 
     )
 
 
+def validated(promised: str | None, found: str, strangers: int) -> Check:
+    """Whether the sales behind a candidate are those that passed validation.
+
+    Args:
+        promised: digest of the sales that passed, None where none did.
+        found: digest of the sales that there are.
+        strangers: sales of the hold-out that are not among them, or at another price.
+    """
+    bound = "the sales that passed validation"
+    if promised is None:
+        return Check("validated", CANNOT_TELL, None, bound, "No validation says that these sales passed.")
+    if promised != found:
+        reason = f"The sales {found[:12]} behind it are not those that passed validation, {promised[:12]}."
+        return Check("validated", FAIL, None, bound, reason)
+    if strangers:
+        reason = f"{strangers:,} sales of the hold-out are not among those that passed, or not at their price."
+        return Check("validated", FAIL, float(strangers), bound, reason)
+    return Check("validated", PASS, None, bound, "Every sale behind it passed validation, unchanged since.")
+
+
 def shown(name: str, value: float | None) -> str:
     """A figure for people, such as '8.9 %' or '0.871'."""
     if value is None:

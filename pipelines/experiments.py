@@ -31,7 +31,7 @@ from pipelines.stage import run
 from pipelines.variants import ABLATIONS, TRIED, Variant, errors_of
 
 #: Points of the frontier: forests, and the share of the rounds found.
-FRONTIER = ((1, 1.0), (4, 1.0), (8, 1.0), (16, 1.0), (16, 0.5), (16, 0.25))
+FRONTIER = ((1, 1.0), (4, 1.0), (8, 1.0), (16, 1.0), (32, 1.0), (32, 0.5), (32, 0.25))
 FIGURES = ("mdape", "ppe10", "cod", "prd", "prb")
 
 

@@ -21,8 +21,8 @@ import pandas as pd
 
 from models.bundle import read_bundle
 from models.fault import Fault
-from models.files import read_json, write_json
-from models.gate import FAIL, PASS, Check, Comparison, Verdict, compare, judge
+from models.files import file_digest, read_json, write_json
+from models.gate import FAIL, PASS, Check, Comparison, Verdict, compare, judge, validated
 from models.gate_bounds import Bounds
 from models.ratio_study import study
 from models.valuer import Valuer
@@ -30,7 +30,18 @@ from pipelines import ledger, registry, store
 from pipelines.card import SAID, build_card, model_name, same_measure, unregistered
 from pipelines.decision import Decision, boxed
 from pipelines.params import load_params
-from pipelines.places import BEST, BUNDLE, EVALUATION, HOLDOUT, PLOTS, SALES, VALIDATION_PAGE, VALUED, VERDICT
+from pipelines.places import (
+    BEST,
+    BUNDLE,
+    EVALUATION,
+    HOLDOUT,
+    PLOTS,
+    SALES,
+    VALIDATION,
+    VALIDATION_PAGE,
+    VALUED,
+    VERDICT,
+)  # fmt: skip
 from pipelines.stage import run
 from pipelines.tracking import Tracking, answering, connect, record_study
 
@@ -222,14 +233,28 @@ def judged(candidate: Candidate, champion: Champion | None, bounds: Bounds) -> t
     if champion is None:
         standing = ledger.head(candidate.market)
         old = standing is not None and store.outdated(candidate.market, standing.digest)
-        return judge(candidate.evaluation, Comparison(old, outdated=True) if old else None, bounds), None
+        comparison = Comparison(old, outdated=True) if old else None
+        return _with(judge(candidate.evaluation, comparison, bounds), _validated()), None
     comparison, figures = against(candidate, champion)
-    verdict = judge(candidate.evaluation, comparison, bounds)
+    verdict = _with(judge(candidate.evaluation, comparison, bounds), _validated())
     if (line := ledger.withdrawal(candidate.market, candidate.digest)) is not None:
-        verdict = Verdict((*verdict.checks, _withdrawn(line)))
+        verdict = _with(verdict, _withdrawn(line))
     tag = f"{champion.card['name']}:{champion.called}"
     beside = {"tag": tag, "digest": champion.card["digest"], "figures": figures, "comparison": _plain(comparison)}
     return verdict, beside
+
+
+def _with(verdict: Verdict, check: Check) -> Verdict:
+    return Verdict((*verdict.checks, check))
+
+
+def _validated() -> Check:
+    """Validation names the sales that passed by their digest; the hold-out that judged must be some of them."""
+    report = read_json(VALIDATION) if VALIDATION.is_file() else {}
+    sales, judges = pd.read_parquet(SALES), pd.read_parquet(VALUED)
+    prices = judges["sale_id"].map(sales.set_index("sale_id")["price"])
+    promised = report.get("sales") if report.get("passed") is True else None
+    return validated(promised, file_digest(SALES), int((prices != judges["price"]).sum()))
 
 
 def _withdrawn(line: ledger.Line) -> Check:

@@ -15,7 +15,7 @@ import pandas as pd
 from expectations.checks import Check
 from expectations.report import page
 from expectations.validation import Limits, Validation, validate
-from models.files import write_json, write_parquet, write_text
+from models.files import digest, parquet_bytes, write_json, write_parquet, write_text
 from models.market import Market
 from pipelines.market_file import load_market
 from pipelines.params import Params, load_params
@@ -38,8 +38,9 @@ def judge(params: Params, market: Market, sales: pd.DataFrame, earlier: Iterator
         Path(output).unlink(missing_ok=True)  # what an earlier run accepted must not outlive a refusal
     limits = Limits(params.validate.max_set_aside_share, params.validate.max_row_drop_share, params.validate.max_shift)
     found = validate(sales, market, limits, earlier, dt.date.today())
-    write_json(VALIDATION, found.to_dict())
     write_text(VALIDATION_PAGE, page(found))
+    accepted = None if found.accepted is None else digest(parquet_bytes(found.accepted))
+    write_json(VALIDATION, found.to_dict() | {"sales": accepted})  # the gate takes no others
     if found.accepted is not None and found.set_aside is not None:
         write_parquet(SALES, found.accepted)
         write_parquet(SET_ASIDE, found.set_aside)

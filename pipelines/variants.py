@@ -38,6 +38,7 @@ class Variant:
     bags: int | None = None
     directions: bool = True
     drift: bool = True
+    aside: bool = True
 
 
 def errors_of(variant: Variant, fold: Fold, settings: Settings) -> np.ndarray:
@@ -50,7 +51,10 @@ def errors_of(variant: Variant, fold: Fold, settings: Settings) -> np.ndarray:
         variant.change(fold.later) if variant.change else fold.later,
     )
     searched, bags = {**settings.searched, **variant.searched}, variant.bags or min(settings.bags, FOLD_BAGS)
-    errors = changed.errors(searched, settings.rounds, bags, settings.seed)
+    bag = changed.taught(searched, settings.rounds, bags, settings.seed)
+    if not variant.aside:
+        bag = replace(bag, reach=np.zeros_like(bag.reach))
+    errors = changed.later.target - bag.predict(changed.later.matrix(changed.features))
     return errors_with_drift(Judged(changed, errors)) if variant.drift else errors
 
 
@@ -98,6 +102,7 @@ ABLATIONS: Sequence[Variant] = (
     Variant("without stale evidence", "Does a second look at each sale on old evidence help?", never_stale),
     Variant("without drift", "Do later errors correct the level?", drift=False),
     Variant("without directions", "What do monotone directions cost?", directions=False),
+    Variant("without asking aside", "What do splits taken by steps do?", aside=False),
     Variant("without bagging", "What does one forest lose?", bags=1),
 )
 

@@ -301,6 +301,32 @@ def test_the_champion_is_judged_on_sales_it_has_never_seen(line):
     assert any("came after v1's training" in reason for reason in decision.card["verdict"]["reasons"])
 
 
+def test_sales_that_were_not_validated_promote_nobody(line):
+    run()
+    lay_line(OTHER)
+    report, sales = Path("data/reports/validation.json"), "data/validated/sales.parquet"
+    told = read_json(report)
+    for wrong, said in (
+        (told | {"sales": "0" * 64}, "are not those that passed validation, 000000000000"),
+        (told | {"passed": False}, "No validation says that these sales passed"),
+        ({}, "No validation says that these sales passed"),
+    ):
+        write_json(report, wrong)
+        decision = run()
+        assert decision.what == "refused"
+        assert any(said in reason for reason in decision.card["verdict"]["reasons"])
+    changed = pd.read_parquet(sales)
+    changed.loc[changed.index[-3:], "price"] *= 2
+    write_parquet(sales, changed)
+    write_json(report, told | {"sales": file_digest(sales)})
+    decision = run()
+    assert decision.what == "refused"
+    assert any("3 sales of the hold-out are not among" in reason for reason in decision.card["verdict"]["reasons"])
+    report.unlink()
+    assert run().what == "refused"
+    assert agree(line) == "1"
+
+
 def test_another_market_has_its_own_champion(line):
     run()
     assert store.pointed("town") == line

@@ -11,7 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from expectations import suspicious
-from models.files import read_json, write_json, write_parquet
+from models.files import file_digest, read_json, write_json, write_parquet
 from models.sales import canonical_sales
 from pipelines import places
 from pipelines import validate as stage
@@ -92,6 +92,7 @@ def test_a_critical_fault_stops_the_line_and_is_shown(
     assert shown in html
     findings = read_json(places.VALIDATION)
     assert not findings["passed"]
+    assert findings["sales"] is None
     assert next(check["rule"] for check in findings["checks"] if not check["passed"]) == rule
     assert capsys.readouterr() == ("", "")  # no bars, no noise of the library
 
@@ -151,6 +152,7 @@ def test_a_suspicious_sale_is_set_aside_with_its_reason(
     assert list(accepted.columns) == list(canonical_sales(raw, HAMLET).columns)
     found = read_json(places.VALIDATION)
     assert found["passed"]
+    assert found["sales"] == file_digest(places.SALES)
     assert found["accepted"] + 1 == found["rows"]
     assert {r: n for r, n in found["set_aside"].items() if n} == {reason: 1}
     (check,) = [c for c in found["checks"] if c["rule"] == reason]
