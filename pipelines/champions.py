@@ -100,7 +100,7 @@ def promote(market: str, given: argparse.Namespace) -> None:
         card = card | {"version": version.version, "run": version.run_id, "promoted_at": at, "override": told}
         stored = store.put(card, bundle)
         evidence = ledger.evidence_of(card)
-        ledger.record(market, ledger.OVERRIDDEN, given.why, stored.tag, card["digest"], None, evidence)
+        ledger.record(market, ledger.OVERRIDDEN, given.why, stored.tag, card["digest"], None, evidence, at)
         store.point_to(stored)
         registry.register(tracking, unregistered(card), bundle, store.numbers(name))
         registry.crown(tracking, version, ledger.of(market))

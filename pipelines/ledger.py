@@ -139,13 +139,15 @@ def withdrawal(market: str, bundle: str) -> Line | None:
     return told
 
 
-def record(market: str, what: str, why: str, tag: str, bundle: str, memory: str | None, evidence: str) -> Line:
+def record(
+    market: str, what: str, why: str, tag: str, bundle: str, memory: str | None, evidence: str, at: str = ""
+) -> Line:
     """Adds a decision; what it names must be whole in the store by then. Only while the ledger is `held`."""
     told = lines()
     before = next((line for line in reversed(told) if line.market == market), None)
     line = Line(
         number=len(told) + 1,
-        at=now(),
+        at=at or now(),
         market=market,
         what=what,
         who=getpass.getuser(),

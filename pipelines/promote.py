@@ -201,7 +201,16 @@ def _decide(
     card["promoted_at"] = ledger.now()
     stored = store.put(card, BUNDLE)
     why = f"All {len(verdict.checks)} checks of the gate passed."
-    ledger.record(candidate.market, ledger.PROMOTED, why, stored.tag, candidate.digest, None, ledger.evidence_of(card))
+    ledger.record(
+        candidate.market,
+        ledger.PROMOTED,
+        why,
+        stored.tag,
+        candidate.digest,
+        None,
+        ledger.evidence_of(card),
+        card["promoted_at"],
+    )
     made = settle(tracking, Champion(card, BUNDLE))
     return Decision("promoted", made.card, made.called, worn)
 
