@@ -65,7 +65,7 @@ history: env ## Every decision on the champion: when, who, why, from what to wha
 	@python -m pipelines.champions history
 
 rollback: env ## Back to the champion before, without MLflow or network (make rollback WHY='...' [TO=v3])
-	@python -m pipelines.champions rollback --why '$(WHY)' $(if $(TO),--to $(TO))
+	@python -m pipelines.champions rollback --why "$$WHY" $(if $(TO),--to $(TO))
 
 verify: env ## The ledger's chain, and that store and registry are what it says
 	@python -m pipelines.champions verify

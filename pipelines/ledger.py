@@ -42,7 +42,8 @@ class Line:
     Attributes:
         what: promoted (it passed the gate), overridden (a person's decision), rolled back; of the same model,
             refreshed (with more sales), judged again (by other data) or adopted (it served when the ledger began).
-        model, was: tag and digest of the champion from now on and of the one before it, None where there was none.
+        tag, digest: of the champion from now on.
+        was: the tag of the one before it, None where there was none.
         memory: digest of the memory of sales it is served with; None for the bundle's own.
         evidence: SHA-256 of the verdict that speaks for it.
         previous: SHA-256 of the line before.

@@ -97,7 +97,7 @@ def promote(bounds: Bounds, experiment: bool) -> Decision:
             if champion is not None and not experiment:
                 champion = settle(tracking, champion)
             standing = ledger.head(candidate.market)
-        judgement = judged(candidate, champion, bounds)
+        judgement = judged(candidate, champion, standing, bounds)
         with ledger.held():
             decision = _decide(tracking, candidate, champion, standing, judgement, experiment)
     told = {"decision": decision.what, "model": decision.card["digest"], "judged_on_holdout": decision.worn}
@@ -237,24 +237,25 @@ def _unchanged(market: str, standing: ledger.Line | None) -> None:
         )
 
 
-def judged(candidate: Candidate, champion: Champion | None, bounds: Bounds) -> tuple[Verdict, dict[str, Any] | None]:
-    """The verdict, and what is told of the champion beside it."""
-    if champion is None:
-        standing = ledger.head(candidate.market)
-        old = standing is not None and store.outdated(candidate.market, standing.digest)
-        comparison = Comparison(old, outdated=True) if old else None
-        return _with(judge(candidate.evaluation, comparison, bounds), _validated()), None
-    comparison, figures = against(candidate, champion)
-    verdict = _with(judge(candidate.evaluation, comparison, bounds), _validated())
+def judged(
+    candidate: Candidate, champion: Champion | None, standing: ledger.Line | None, bounds: Bounds
+) -> tuple[Verdict, dict[str, Any] | None]:
+    """The verdict, and what is told of the champion beside it.
+
+    Args:
+        standing: the ledger's decision; it names a champion also where that can be read no more.
+    """
+    comparison, beside = None, None
+    if champion is not None:
+        comparison, figures = against(candidate, champion)
+        tag = f"{champion.card['name']}:{champion.called}"
+        beside = {"tag": tag, "digest": champion.card["digest"], "figures": figures, "comparison": _plain(comparison)}
+    elif standing is not None and (old := store.outdated(candidate.market, standing.digest)):
+        comparison = Comparison(old, outdated=True)
+    checks = [*judge(candidate.evaluation, comparison, bounds).checks, _validated()]
     if (line := ledger.withdrawal(candidate.market, candidate.digest)) is not None:
-        verdict = _with(verdict, _withdrawn(line))
-    tag = f"{champion.card['name']}:{champion.called}"
-    beside = {"tag": tag, "digest": champion.card["digest"], "figures": figures, "comparison": _plain(comparison)}
-    return verdict, beside
-
-
-def _with(verdict: Verdict, check: Check) -> Verdict:
-    return Verdict((*verdict.checks, check))
+        checks.append(_withdrawn(line))
+    return Verdict(tuple(checks)), beside
 
 
 def _validated() -> Check:

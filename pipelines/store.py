@@ -58,25 +58,25 @@ def pointer_file() -> Path:
 
 def pointed(market: str) -> str | None:
     """The digest of the market's champion as the pointer has it; None where it is of another market or absent."""
-    pointer = _read(pointer_file()) or {}
+    pointer = _pointer()
     return str(pointer.get("digest")) if pointer.get("market") == market else None
 
 
 def pointed_elsewhere(market: str) -> str | None:
     """The tag that the pointer names, where it is of another market."""
-    pointer = _read(pointer_file()) or {}
+    pointer = _pointer()
     return str(pointer.get("tag")) if pointer.get("market") not in (None, market) else None
 
 
 def pointed_at() -> tuple[str, str]:
     """Tag and digest that the pointer names, whatever stands behind them."""
-    pointer = _read(pointer_file()) or {}
+    pointer = _pointer()
     return str(pointer.get("tag")), str(pointer.get("digest"))
 
 
 def serving() -> Stored | None:
     """What the pointer names, if it is whole."""
-    pointer = _read(pointer_file()) or {}
+    pointer = _pointer()
     stored = _stored(_folder(str(pointer.get("tag"))))
     return stored if stored is not None and stored.card["digest"] == pointer.get("digest") else None
 
@@ -160,7 +160,7 @@ def point_to(stored: Stored, memory: str | None = None) -> None:
 
 def refreshed_memory(stored: Stored) -> str | None:
     """The digest of the newer memory that the version is served with; None for its own, or where that isn't whole."""
-    pointer = _read(pointer_file()) or {}
+    pointer = _pointer()
     digest = str(pointer.get("memory"))
     if pointer.get("digest") != stored.card["digest"] or "memory" not in pointer:
         return None
@@ -178,6 +178,10 @@ def put_memory(stored: Stored, valuer: Valuer) -> str:
         (Path(temporary) / "memory").replace(place)
         sync(place.parent)
     return digest
+
+
+def _pointer() -> dict[str, Any]:
+    return _read(pointer_file()) or {}
 
 
 def _remembers(stored: Stored, memory: str) -> bool:

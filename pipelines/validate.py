@@ -15,7 +15,7 @@ import pandas as pd
 from expectations.checks import Check
 from expectations.report import page
 from expectations.validation import Limits, Validation, validate
-from models.files import digest, parquet_bytes, write_json, write_parquet, write_text
+from models.files import digest, parquet_bytes, write_bytes, write_json, write_parquet, write_text
 from models.market import Market
 from pipelines.market_file import load_market
 from pipelines.params import Params, load_params
@@ -39,10 +39,11 @@ def judge(params: Params, market: Market, sales: pd.DataFrame, earlier: Iterator
     limits = Limits(params.validate.max_set_aside_share, params.validate.max_row_drop_share, params.validate.max_shift)
     found = validate(sales, market, limits, earlier, dt.date.today())
     write_text(VALIDATION_PAGE, page(found))
-    accepted = None if found.accepted is None else digest(parquet_bytes(found.accepted))
-    write_json(VALIDATION, found.to_dict() | {"sales": accepted})  # the gate takes no others
-    if found.accepted is not None and found.set_aside is not None:
-        write_parquet(SALES, found.accepted)
+    accepted = None if found.accepted is None else parquet_bytes(found.accepted)
+    passed = None if accepted is None else digest(accepted)
+    write_json(VALIDATION, found.to_dict() | {"sales": passed})  # the gate takes no others
+    if accepted is not None and found.set_aside is not None:
+        write_bytes(SALES, accepted)
         write_parquet(SET_ASIDE, found.set_aside)
         write_json(PROFILE, found.profile)
     return found

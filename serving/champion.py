@@ -112,7 +112,7 @@ def load_champion(pointer: Pointer) -> Champion:
         known = pointer.memory or memory_digest(directory / "bundle")
         card = read_json(directory / "card.json")
         promised = {pointer.digest, card["digest"]}
-        card = {"override": None} | {key: card[key] for key in CITED} | card
+        card = {key: card[key] for key in CITED} | card
     except BundleError as error:
         raise NoChampion(f"{pointer.tag} is damaged: {error}") from error
     except (OSError, ValueError, KeyError, TypeError) as error:

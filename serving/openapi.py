@@ -31,7 +31,7 @@ def model_card(champion: Champion) -> dict[str, Any]:
     valuer = champion.valuer
     return (
         champion.card
-        | champion.knows
+        | champion.cited
         | {
             "as_of": {
                 "earliest": valuer.first_day.isoformat(),

@@ -283,3 +283,15 @@ def test_a_champion_that_only_the_ledger_remembers_is_made_again_by_its_own_cand
     assert run().what == "promoted"
     assert agree(town) == "1"
     command("verify")
+
+
+def test_what_was_taken_back_stays_so_where_its_successor_can_be_read_no_more(town):
+    lay_line(OTHER)
+    run()
+    command("rollback", "--why", "a doubt")
+    manifest = Path(".assay/bentoml/models/valuation-town/v1/bundle/manifest.json")
+    write_json(manifest, read_json(manifest) | {"format": 1})
+    shutil.rmtree("mlartifacts")
+    decision = run()
+    assert decision.what == "refused"
+    assert any("went back from it to valuation-town:v1" in told for told in decision.card["verdict"]["reasons"])
