@@ -39,3 +39,6 @@ EXPERIMENTS, DRILLS = Path("docs/experiments.md"), Path("docs/drills.md")
 
 # promote and the scorecard
 VERDICT, SCORECARD = REPORTS / "verdict.json", REPORTS / "scorecard.json"
+
+# the evidence pack, by hand
+EVIDENCE = REPORTS / "evidence"
