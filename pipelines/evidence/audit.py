@@ -41,8 +41,8 @@ class Pack:
         self.roles = {f["role"]: f["name"] for f in self.market["fields"] if "role" in f}
         self.numeric = [f["name"] for f in self.market["fields"] if f["type"] != "category"]
         self.rows = self.table("rows.csv")
-        for name in self.rows.columns:
-            if name not in ("sale_id", "property_id", "sale_date", "in_support", "tier", "confidence", "area", "type"):
+        for name in map(str, self.rows.columns):
+            if name.startswith(("price", "value", "low_", "high_", "chance", "reference.")):
                 self.rows[name] = numbers(self.rows[name])
         self.rows["in_support"] = self.rows["in_support"] == "True"
         self.sales = self.table("sales.csv")
@@ -84,7 +84,8 @@ def faults(pack: Pack) -> Iterator[str]:
 
 
 def changed_files(pack: Pack) -> Iterator[str]:
-    listed = dict(reversed(line.split("  ", 1)) for line in pack.bytes("SHA256SUMS").decode().splitlines())
+    lines = [line.split("  ", 1) for line in pack.bytes("SHA256SUMS").decode().splitlines()]
+    listed = {name: digest for digest, name in lines}
     for name, digest in listed.items():
         if not pack.has(name):
             yield f"{name} is missing"
@@ -193,7 +194,9 @@ def derived(pack: Pack) -> dict[str, Any]:
 def confidence(pack: Pack) -> dict[str, Any]:
     rows, n = pack.rows, len(pack.rows)
     price, value = rows["price"].to_numpy(), rows["value"].to_numpy()
-    found = {"sales": n} | share("valued", rows["value"].notna()) | share("in support", rows["in_support"])
+    found: dict[str, Any] = (
+        {"sales": n} | share("valued", rows["value"].notna()) | share("in support", rows["in_support"])
+    )
     live, frozen = ratio_study(value, price), ratio_study(rows["value_frozen"].to_numpy(), price)
     found |= {f"live/{name}": live[name] for name in pack.card["figures"] if name in live}
     found |= {f"frozen/{name}": frozen[name] for name in pack.card["frozen"] if name in frozen}
@@ -203,10 +206,10 @@ def confidence(pack: Pack) -> dict[str, Any]:
         known = not again[name].isna().any()
         found[f"live/{name} low"] = again[name].quantile(0.025) if known else None
         found[f"live/{name} high"] = again[name].quantile(0.975) if known else None
-    for column in (c for c in rows if c.startswith("reference.")):
+    for column in (c for c in map(str, rows) if c.startswith("reference.")):
         figures = ratio_study(rows[column].to_numpy(), price)
         found |= {f"reference/{column[10:]}/{name}": figures[name] for name in pack.card["figures"] if name in figures}
-    for column in (c for c in rows if c.startswith("low_")):
+    for column in (c for c in map(str, rows) if c.startswith("low_")):
         found |= under(f"range {column[4:]}", ranges(rows, column[4:]))
     for grouping in (g for g in ("tier", "area", "type") if g in rows):
         for group, part in rows.groupby(grouping):
@@ -298,20 +301,25 @@ def nondiscrimination(pack: Pack) -> dict[str, Any]:
     found = under("all", treatment(rows, pack.level))
     amounts = pack.table("reasons.csv")
     amounts["amount"] = numbers(amounts["amount"])
-    weight = {group: part.groupby("sale_id")["amount"].sum().abs().sum() for group, part in amounts.groupby("group")}
-    weight = {group: total for group, total in weight.items() if group not in ("market", "rounding")}
+    amounts = amounts[~amounts["group"].isin(["market", "rounding"])]
+    weight = {
+        str(group): part.groupby("sale_id")["amount"].sum().abs().sum() for group, part in amounts.groupby("group")
+    }
     found |= {f"share of the reasons/{group}": total / sum(weight.values()) for group, total in weight.items()}
     of_place = weight.get("location", 0) + weight.get("comparables", 0)
     found["share of the reasons that rests on the place"] = of_place / sum(weight.values())
     trials = pack.table("trials.csv")
-    with_equity = trials[[c for c in trials if re.search("prb|prd|vei|mki|equity", c)]]
-    found |= {"trials searched": len(trials), "trials with a figure of equity": int((with_equity != "").any(axis=1).sum())}
+    with_equity = trials[[c for c in trials if re.search("prb|prd|vei|mki|equity", str(c))]]
+    found |= {
+        "trials searched": len(trials),
+        "trials with a figure of equity": int((with_equity != "").any(axis=1).sum()),
+    }
     if "area" not in rows:
         return found
-    areas = {area: treatment(part, pack.level) for area, part in rows.groupby("area")}
+    areas = {str(area): treatment(part, pack.level) for area, part in rows.groupby("area")}
     for area, told in areas.items():
         found |= under(f"area/{area}", told)
-    large = pd.DataFrame([told for told in areas.values() if told["n"] >= 30], columns=list(found and areas[area]))
+    large = pd.DataFrame([told for told in areas.values() if told["n"] >= 30], columns=list(next(iter(areas.values()))))
     found |= {"areas compared": len(large), "of them expected by chance": len(large) / 20}
     for name in ("signed error", "over-valued", "under-valued", "hit rate", "median width"):
         found[f"gap of {name}"] = large[name].max() - large[name].min() if len(large) else None
@@ -401,9 +409,7 @@ def tau(fact: pd.Series, group: pd.Series) -> float | None:
     """Goodman and Kruskal: how much less often a category is guessed wrong by those who know the group."""
     fact, group = fact[fact != ""], group[fact != ""]
     n = len(fact)
-    both, rows, columns = (
-        [len(part) for _, part in fact.groupby(keys)] for keys in ([group, fact], [group], [fact])
-    )
+    both, rows, columns = ([len(part) for _, part in fact.groupby(keys)] for keys in ([group, fact], [group], [fact]))
     table = pd.crosstab(group, fact).to_numpy()
     assert table.sum() == n == sum(both) == sum(rows)
     within = (table**2 / table.sum(axis=1, keepdims=True)).sum() / n

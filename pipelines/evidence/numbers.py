@@ -31,6 +31,7 @@ PRICE_WORDS = re.compile(
     r"request|target|\btax|\bvalu(e|ation)|\brent",
     re.IGNORECASE,
 )
+EQUITY = "prb|prd|vei|mki|equity"  # columns of the study that would hold a figure of equity
 #: Groups of reasons that rest on where the home is; those of the market and of rounding are no home's own.
 PLACE, NOT_THE_HOMES = ("location", "comparables"), ("market", "rounding")
 
@@ -45,7 +46,7 @@ def confidence(rows: pd.DataFrame, card: Mapping[str, Any], levels: Sequence[flo
     for name, interval in card["intervals"].items():
         found |= _under("live", ends(name, interval))
     found |= _under("frozen", dict(card["frozen"]))
-    for name in rows.columns[rows.columns.str.startswith(REFERENCE)]:
+    for name in (str(column) for column in rows if str(column).startswith(REFERENCE)):
         found |= _under(f"reference/{name.removeprefix(REFERENCE)}", study(rows[name].to_numpy(), prices))
     for level in levels:
         found |= _under(f"range {100 * level:.0f}", _range(rows, level))
@@ -123,7 +124,8 @@ def nondiscrimination(
     found["share of the reasons that rests on the place"] = float(
         amounts[amounts.index.isin(PLACE)].sum() / amounts.sum()
     )
-    found |= {"trials searched": len(trials), "trials with a figure of equity": 0}
+    with_equity = trials.filter(regex=EQUITY).notna().any(axis=1).sum()
+    found |= {"trials searched": len(trials), "trials with a figure of equity": int(with_equity)}
     if "area" in rows:
         areas = {str(area): treatment(part) for area, part in rows.groupby("area", sort=True)}
         found |= gaps(areas)
@@ -179,8 +181,8 @@ def _chasing(rows: pd.DataFrame) -> Iterator[tuple[str, float | int]]:
         known = rows[rows[first].notna() & rows[then].notna()]
         yield f"{name}/n", len(known)
         if len(known) > 2:
-            way, gone = np.log(known["price"] / known[first]), np.log(known[then] / known[first])
-            found, low, high = slope(way.to_numpy(), gone.to_numpy())
+            start, end, price = (np.log(known[column].to_numpy()) for column in (first, then, "price"))
+            found, low, high = slope(price - start, end - start)
             yield from ((f"{name}/share", found), (f"{name}/share low", low), (f"{name}/share high", high))
 
 

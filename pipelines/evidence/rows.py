@@ -15,8 +15,8 @@ from models.valuer import Valuer
 
 TIERS = 5  # by the value told: tiers by price paid would show an inequity that isn't there
 DRAWN = 50  # sales for people to look into
-#: What no valuation may rest on; put beside the facts of every home to see whether a value moves.
-REQUEST = {"requester": "the lender", "target_value": 1.25, "loan_amount": 0.8}
+#: What no valuation may rest on, put beside the facts of every home to see whether a value moves.
+REQUESTER, TARGET, LOAN = "the lender", 1.25, 0.8  # who asks; what for and how much of it, as shares of the price
 #: What a reviewer fills in.
 FINDINGS = ("reviewer", "reviewed_on", "finding", "remark")
 #: What a finding may be.
@@ -71,9 +71,8 @@ def holdout_rows(live: Valuer, homes: pd.DataFrame, valued: pd.DataFrame) -> pd.
     first the sale is unknown and to come, in the second it is known.
     """
     month = homes["sale_date"].dt.to_period("M")
-    asked = homes.assign(
-        **{k: v if isinstance(v, str) else v * homes["price"] for k, v in REQUEST.items()}  # a target beyond the price
-    )
+    wished = {"target_value": TARGET * homes["price"], "loan_amount": LOAN * homes["price"]}
+    asked = homes.assign(requester=REQUESTER, **wished)
     return valued.assign(
         **groups(live.market, homes, valued),
         value_beside_request=live.value(asked, homes["sale_date"]),
@@ -112,7 +111,9 @@ def reasons(live: Valuer, drawn: pd.DataFrame) -> pd.DataFrame:
         records(drawn, live.market), drawn["sale_id"], drawn["sale_date"].dt.date, strict=True
     ):
         (appraisal,) = appraise(live, [home], day)
-        told += [(sale_id, reason.name, line.name, line.amount) for reason in appraisal.reasons for line in reason.lines]
+        told += [
+            (sale_id, reason.name, line.name, line.amount) for reason in appraisal.reasons for line in reason.lines
+        ]
     return pd.DataFrame(told, columns=["sale_id", "group", "name", "amount"])
 
 
