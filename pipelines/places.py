@@ -42,3 +42,6 @@ VERDICT, SCORECARD = REPORTS / "verdict.json", REPORTS / "scorecard.json"
 
 # the evidence pack, by hand
 EVIDENCE = REPORTS / "evidence"
+
+# what a change does to the figures, by CI
+COMPARISON = REPORTS / "comparison.md"
