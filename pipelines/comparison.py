@@ -15,7 +15,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -57,10 +57,7 @@ class Side:
         """From the folder, git, the cache or the remote; None where none of them has it."""
         if self.commit is None and path.is_file():
             return path.read_bytes()
-        try:
-            return bytes(self.files.read_bytes(path.as_posix()))
-        except OSError:
-            return None
+        return _had(lambda: bytes(self.files.read_bytes(path.as_posix())))
 
     def metrics(self) -> dict[str, float | None] | None:
         read = self.read(METRICS)
@@ -70,12 +67,7 @@ class Side:
         """Their names; none where the list of them can't be had."""
         if self.commit is None and PLOTS.is_dir():
             return sorted(path.name for path in PLOTS.iterdir())
-        try:
-            return sorted(Path(path).name for path in self.files.find(PLOTS.as_posix()))
-        except (
-            Exception
-        ):  # DVC has no public error for a folder that no cache lists; the page says that it can't be had
-            return []
+        return sorted(Path(path).name for path in _had(lambda: self.files.find(PLOTS.as_posix())) or ())
 
     def output(self, path: Path) -> str | None:
         """The digest that the stage which made it has left in `dvc.lock`."""
@@ -181,6 +173,14 @@ def plots_changed(before: Side, now: Side) -> list[Plot] | None:
                     write_bytes(folder / side / name, picture)
             found.append(Plot(name, old is not None, new is not None))
     return found if names else None
+
+
+def _had(look: Callable[[], Any]) -> Any:
+    """What DVC can bring, or None; it has no public error for all the ways in which a cache may lack something."""
+    try:
+        return look()
+    except Exception:
+        return None
 
 
 def _param(name: str) -> Any:
