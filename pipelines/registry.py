@@ -30,6 +30,7 @@ from pipelines.candidate_run import (
 )
 from pipelines.card import page, reigns
 from pipelines.ledger import Line
+from pipelines.provenance import LIBRARIES
 from pipelines.tracking import DIGEST, NOTE, Tracking, find_or_create_run, log
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
 CHAMPION = "champion"
 PROMOTED_AT, DECIDED = "assay.promoted_at", "assay.decided"
-LIBRARIES = ("lightgbm", "numpy", "pandas", "pyarrow", "scipy")
 
 
 @dataclass(frozen=True)

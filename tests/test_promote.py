@@ -15,14 +15,14 @@ from mlflow.exceptions import MlflowException
 from models.bundle import BundleError, read_bundle
 from models.fault import Fault
 from models.files import file_digest, read_json, write_bytes, write_json, write_parquet
-from models.gate_bounds import Bounds
+from models.gate.bounds import Bounds
 from pipelines import scorecard, store
-from pipelines.card import git_commit
 from pipelines.decision import boxed
 from pipelines.evaluate import value_holdout
-from pipelines.promote import PromoteError
+from pipelines.provenance import changed, commit
 from pipelines.tracking import TrackingError, connect
-from tests.line import BETTER, GATE, GOOD, OTHER, WORSE, lay_line
+from pipelines.trial import TrialError
+from tests.line import BETTER, GATE, GOOD, OTHER, WORSE, lay_line, split_sales
 from tests.promotion import agree, alias, run, versions
 
 EVALUATION = "data/reports/evaluation.json"
@@ -48,7 +48,7 @@ def test_the_first_good_candidate_becomes_champion(line):
     assert card["data"] == file_digest("data/validated/sales.parquet")
     assert card["market"] == {"name": "town", "label": "The Town", "currency": "EUR"}
     assert (card["memory_end"], card["horizon_days"], card["level"]) == ("2018-12-31", 400, 0.9)
-    assert card["commit"] == git_commit()
+    assert card["commit"] == commit()
     assert card["verdict"]["outcome"] == "pass"
     assert read_json("data/reports/verdict.json")["decision"] == "promoted"
 
@@ -78,13 +78,12 @@ def test_what_the_line_writes_does_not_make_a_commit_dirty(project):
     who = ["-c", "user.name=a", "-c", "user.email=a@b.example"]
     for words in (["init", "-q"], ["add", "."], [*who, "commit", "-qm", "all of it"]):
         subprocess.run(["git", *words], check=True)
-    clean = git_commit()
-    assert len(clean) == 40
+    assert len(commit()) == 40
     write_bytes("dvc.lock", b"written by DVC")
     write_bytes("data/reports/profile.json", b"{}")
-    assert git_commit() == clean
+    assert changed() == []
     write_bytes("code.py", b"changed")
-    assert git_commit() == f"{clean}+dirty"
+    assert changed() == ["code.py"]
 
 
 def test_a_broken_registry_is_told_without_a_traceback(line, monkeypatch):
@@ -248,14 +247,14 @@ def test_where_another_market_serves_a_refusal_says_so(line):
 def test_a_holdout_beyond_the_horizon_names_the_setting(line):
     valuer = replace(read_bundle("data/model")[0], horizon_days=30)
     with pytest.raises(Fault, match=r"serve\.horizon_days in params.yaml \(now 30\)"):
-        value_holdout(valuer, valuer, pd.read_parquet("data/split/holdout.parquet"))
+        value_holdout(valuer, valuer, *reversed(split_sales()))
 
 
 def test_an_evaluation_of_another_model_is_refused(line):
     told = read_json(EVALUATION)
     lay_line(OTHER)
     write_json(EVALUATION, told)
-    with pytest.raises(PromoteError, match="is about model"):
+    with pytest.raises(TrialError, match="is about model"):
         run()
 
 
@@ -263,7 +262,7 @@ def test_a_holdout_of_other_sales_stops_the_line(line):
     run()
     lay_line(OTHER)
     write_parquet("data/reports/holdout.parquet", pd.read_parquet("data/reports/holdout.parquet").head(500))
-    with pytest.raises(PromoteError, match="hold different sales"):
+    with pytest.raises(TrialError, match="hold different sales"):
         run()
     assert agree(line) == "1"
 
