@@ -62,10 +62,10 @@ def some(homes: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 def _what_ifs(live: Valuer, homes: pd.DataFrame, seed: int, progress: Progress, least: int) -> dict[str, Any]:
     directed = sum(1 for field in live.market.fields if field.direction)
-    times = -(-least // len(homes))
+    times = -(-least // len(homes)) * 11 // 10 + 1  # facts that are missing, or drawn as they were, ask nothing
     asked = directions(live, homes, times, seed, progress)
-    while 0 < asked.asked < least:  # facts that are missing, or drawn as they were, ask nothing
-        asked += directions(live, homes, times, seed + asked.asked)
+    while 0 < asked.asked < least:
+        asked += directions(live, homes, 1 + times // 10, seed + asked.asked)
     return {"directed": directed, "asked": asked.asked, "wrong": asked.wrong, "largest": asked.largest}
 
 

@@ -100,29 +100,38 @@ def references(window: Window) -> dict[str, np.ndarray]:
 
 def lay_line(rounds: int = GOOD) -> str:
     """All of `data/` as the line leaves it for a candidate of so many trees; the bundle's digest."""
-    train, holdout = split_sales()
-    model = valuer(rounds)
-    live = model.refreshed(sales())
-    write_parquet("data/validated/sales.parquet", sales())
+    return lay_candidate(valuer(rounds), rounds, asked(rounds))
+
+
+def lay_candidate(model: Valuer, rounds: int, behaves: dict[str, Any], truth: pd.DataFrame | None = None) -> str:
+    """The same for any model, judged on these sales."""
+    truth = sales() if truth is None else truth
+    train, holdout = before(truth, split().train_end), within(truth, split().holdout)
+    write_parquet("data/validated/sales.parquet", truth)
     write_parquet("data/split/holdout.parquet", holdout)
     lay_study(rounds)
     shutil.rmtree("data/model", ignore_errors=True)
     digest = write_bundle("data/model", model)
-    valued = valued_holdout(model, live, holdout, train)
-    write_parquet("data/reports/holdout.parquet", valued)
-    told = backtest(judged(rounds)).merge(train[["sale_id", "price"]], on="sale_id")
-    figures = evaluation(live, valued, references(split().holdout), 7) | {
-        "backtest": backtest_figures(told, {f"{w.first:%Y-%m}": references(w) for w in split().folds}),
-        "churn": churn_figures({"seed": np.array([0.001, 0.002]), "data": np.array([0.002, 0.004])}),
-        "behaviour": asked(rounds),
-    }
-    write_json("data/reports/evaluation.json", {"market": "town", "model": digest, **figures})
+    live = model.refreshed(truth)
+    lay_evaluation(live, digest, valued_holdout(model, live, holdout, train), rounds, behaves)
     write_text("data/reports/validation.html", "<p>All well.</p>")
     passed = file_digest("data/validated/sales.parquet")
     write_json("data/reports/validation.json", {"passed": True, "sales": passed})
     write_text("data/reports/plots/errors.png", "a picture")
     shutil.copy(ROOT / "requirements.lock", "requirements.lock")
     return digest
+
+
+def lay_evaluation(live: Valuer, digest: str, valued: pd.DataFrame, rounds: int, behaves: dict[str, Any]) -> None:
+    """The reports on the hold-out as it was valued."""
+    write_parquet("data/reports/holdout.parquet", valued)
+    told = backtest(judged(rounds)).merge(split_sales()[0][["sale_id", "price"]], on="sale_id")
+    figures = evaluation(live, valued, references(split().holdout), 7) | {
+        "backtest": backtest_figures(told, {f"{w.first:%Y-%m}": references(w) for w in split().folds}),
+        "churn": churn_figures({"seed": np.array([0.001, 0.002]), "data": np.array([0.002, 0.004])}),
+        "behaviour": behaves,
+    }
+    write_json("data/reports/evaluation.json", {"market": "town", "model": digest, **figures})
 
 
 @cache

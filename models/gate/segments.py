@@ -52,7 +52,7 @@ def segment_check(
         names = labels.to_numpy(dtype=str)
         for group in sorted(set(names)):
             chosen = names == group
-            row = {"segment": segment, "group": group} | _figures(valued[chosen], difference[chosen])
+            row = {"segment": segment, "group": str(group)} | _figures(valued[chosen], difference[chosen])
             if row["n"] >= allowed.min_rows:
                 findings += _asked(len(rows), valued[chosen], difference[chosen], level, allowed)
             rows.append(row | {"says": "" if row["n"] >= allowed.min_rows else TOO_FEW})
