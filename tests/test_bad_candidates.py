@@ -225,7 +225,7 @@ def test_one_that_values_twins_differently_falls_off_a_step_or_is_misled(champio
     for part, key, figure in (
         ("twins", "differing", 2),
         ("cliff", "largest", 0.4),
-        ("poison", "over", 0.9),
+        ("poison", "largest", 0.9),
         ("what_ifs", "wrong", 3),
     ):
         lay_line(OTHER)

@@ -40,8 +40,8 @@ def behaviour_checks(evaluation: Mapping[str, Any], bounds: Bounds) -> Iterator[
     what = "Homes valued otherwise alone than among others, or than their twin"
     yield at_most("twins", BEHAVIOUR, twins.get("differing"), 0, what, _whole, _count(twins))
     poison = mapping(found.get("poison"))
-    what = "The share of other homes that one sale at ten million moves by over 1 %"
-    yield at_most("poison", BEHAVIOUR, poison.get("over"), bounds.behaviour.poisoned, what, n=_count(poison))
+    what = "The most that one sale at ten million moves the value of another home"
+    yield at_most("poison", BEHAVIOUR, poison.get("largest"), bounds.behaviour.poisoned, what, n=_count(poison))
 
 
 def cost_checks(cost: Mapping[str, Any], comparison: Comparison | None, bounds: Bounds) -> Iterator[Check]:
