@@ -9,22 +9,21 @@ import numpy as np
 import pandas as pd
 
 from models.appraisal import RIGHT_WITHIN
-from models.market import Market
 from models.ratio_study import intervals, study
+from models.segments import groups, labelled
 from models.valuer import Valuer
-
-TIERS = 5  # groups by predicted value; groups by price paid would show a regressivity that isn't there
 
 
 def range_columns(level: float) -> tuple[str, str]:
     return f"low_{100 * level:.0f}", f"high_{100 * level:.0f}"
 
 
-def valued_holdout(frozen: Valuer, live: Valuer, holdout: pd.DataFrame) -> pd.DataFrame:
+def valued_holdout(frozen: Valuer, live: Valuer, holdout: pd.DataFrame, train: pd.DataFrame) -> pd.DataFrame:
     """One row a hold-out sale, valued for its sale date: what is known of the sale and what would have been told.
 
     `value` and the ranges are live (the memory has the sales before the month), `value_frozen` is by the model
-    and memory as they were when the training ended; `fsd`, `chance` (of being within `RIGHT_WITHIN`).
+    and memory as they were when the training ended; `fsd`, `chance` (of being within `RIGHT_WITHIN`); `segment.*`,
+    the groups it is in.
     """
     view = live.view(holdout, holdout["sale_date"])
     deviation, chance = live.certainty(view, RIGHT_WITHIN)
@@ -34,20 +33,18 @@ def valued_holdout(frozen: Valuer, live: Valuer, holdout: pd.DataFrame) -> pd.Da
     for level, (low, high) in live.ranges(view).items():
         names = range_columns(level)
         told[names[0]], told[names[1]] = low, high
-    return told.assign(fsd=deviation, chance=chance, in_support=live.spread.remoteness(view.matrix) <= 1)
+    told = told.assign(fsd=deviation, chance=chance, in_support=live.spread.remoteness(view.matrix) <= 1)
+    return pd.concat([told, labelled(live.market, holdout, told["value"].to_numpy(), train)], axis=1)
 
 
 def evaluation(
     live: Valuer,
-    holdout: pd.DataFrame,
     valued: pd.DataFrame,
     references: Mapping[str, np.ndarray],
-    train: pd.DataFrame,
     seed: int,
 ) -> dict[str, Any]:
-    """All figures of the candidate, ready for JSON; `valued` is row for row with `holdout`."""
+    """All figures of the candidate, ready for JSON; `valued` is as `valued_holdout` gives it."""
     prices, values = valued["price"].to_numpy(), valued["value"].to_numpy()
-    segments = _segments(live.market, holdout, values, train)
     return {
         "holdout": {
             "rows": len(valued),
@@ -64,10 +61,11 @@ def evaluation(
         "segments": {
             name: {
                 str(group): study(values[rows], prices[rows])
-                | {"coverage": range_figures(valued.iloc[rows], live.level)["coverage"]}
-                for group, rows in groups.items()
+                | {"coverage": range_figures(valued[rows], live.level)["coverage"]}
+                for group in sorted(labels.unique())
+                for rows in [(labels == group).to_numpy()]
             }
-            for name, groups in segments.items()
+            for name, labels in groups(valued).items()
         },
     }
 
@@ -115,21 +113,3 @@ def backtest_figures(backtest: pd.DataFrame, references: Mapping[str, Mapping[st
         others = {name: study(values, prices) for name, values in references[str(fold)].items()}
         told[str(fold)] = {"candidate": study(rows["value"].to_numpy(), prices), **others}
     return told
-
-
-def _segments(
-    market: Market, holdout: pd.DataFrame, values: np.ndarray, train: pd.DataFrame
-) -> dict[str, dict[str, np.ndarray]]:
-    """For each way to group the hold-out, the row positions of each group."""
-    labels: dict[str, pd.Series] = {}
-    for role in ("neighbourhood", "property_type"):
-        if (field := market.role(role)) is not None:
-            labels[role] = holdout[field.name].fillna("missing")
-    order = np.argsort(np.argsort(values, kind="stable"), kind="stable")
-    labels["price_tier"] = pd.Series(
-        [f"tier {1 + i}" for i in order * TIERS // max(len(values), 1)], index=holdout.index
-    )
-    labels["history"] = (
-        holdout["property_id"].isin(train["property_id"]).map({True: "sold before", False: "first sale"})
-    )
-    return {name: {g: np.flatnonzero(label == g) for g in sorted(label.unique())} for name, label in labels.items()}

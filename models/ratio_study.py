@@ -1,7 +1,7 @@
 """How valuations are judged against sale prices: as lenders read it and as assessors do.
 
-ratio = value / price, error = |value - price| / price. Definitions of COD, PRD, PRB and MKI follow
-the IAAO Standard on Ratio Studies (2013) and, for MKI, Quintos (2020).
+ratio = value / price, error = |value - price| / price. Definitions of COD, PRD, PRB and VEI follow the
+IAAO Standard on Ratio Studies (2013; the VEI: 2026, appendix E), MKI follows Quintos (2020).
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ from models.fault import Fault
 
 FIGURES = (
     "n", "mdape", "ppe5", "ppe10", "ppe20", "rmse_log", "r2", "median_ratio", "cod", "prd", "prb", "mki",
+    "vei",
 )  # fmt: skip
 
+#: Groups by value that the VEI compares the ends of, from so many sales on (table E.3.1).
+VEI_GROUPS = ((501, 10), (51, 4), (20, 2))
 RESAMPLES = 500  # of the bootstrap: the ends of an interval then hold to about a tenth of its width
 
 
@@ -54,6 +57,7 @@ def study(values: np.ndarray, prices: np.ndarray) -> dict[str, float | int | Non
         "prd": np.mean(ratio) / (float(values.sum()) / float(prices.sum())),
         "prb": _prb(ratio, values, prices, median),
         "mki": _mki(values, prices),
+        "vei": _vei(ratio, _proxy(values, prices, median), median),
     }
     return {"n": len(values)} | {name: float(f) if np.isfinite(f) else None for name, f in figures.items()}
 
@@ -83,11 +87,30 @@ def _r2(values: np.ndarray, prices: np.ndarray) -> float:
 
 def _prb(ratio: np.ndarray, values: np.ndarray, prices: np.ndarray, median: float) -> float:
     """Slope of the relative ratio on log2 of the market-value proxy: its change as value doubles."""
-    proxy = np.log2((prices + values / median) / 2)
+    proxy = np.log2(_proxy(values, prices, median))
     spread = float(((proxy - proxy.mean()) ** 2).sum())
     if len(ratio) < 3 or spread <= 1e-12:
         return np.nan
     return float(((proxy - proxy.mean()) * (ratio - median) / median).sum()) / spread
+
+
+def _proxy(values: np.ndarray, prices: np.ndarray, median: float) -> np.ndarray:
+    """Of market value: half the price, half the value at the median level."""
+    return np.asarray((prices + values / median) / 2)
+
+
+def _vei(ratio: np.ndarray, proxy: np.ndarray, median: float) -> float:
+    """By how many percent of the median ratio the dearest group's is above the cheapest's; negative is regressive.
+
+    Groups end where the percentiles of the standard's method R7 do; below 20 sales there are none.
+    """
+    n = len(ratio)
+    groups = next((count for least, count in VEI_GROUPS if n >= least), 0)
+    if not groups:
+        return np.nan
+    by_value = ratio[np.argsort(proxy, kind="stable")]
+    first, last = by_value[: (n - 1) // groups + 1], by_value[(n - 1) * (groups - 1) // groups + 1 :]
+    return 100 * float(np.median(last) - np.median(first)) / median
 
 
 def _mki(values: np.ndarray, prices: np.ndarray) -> float:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from models.files import file_digest
-from models.gate import PASS, finite
+from models.gate.check import PASS, finite
 from pipelines.card import SAID
 from pipelines.places import SALES
 from pipelines.tracking import Tracking

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from models.files import file_digest
-from models.gate import MEANINGS, PASS, finite, shown
+from models.gate.check import MEANINGS, PASS, finite, shown
+from models.gate.measures import COST
 from models.valuer import Valuer
 from pipelines.ledger import Line
-from pipelines.places import LOCK, REPORTS, SALES
+from pipelines.places import SALES
+from pipelines.provenance import changed, commit, lock_digest
 
 SAID = {"pass": "Passed", "fail": "Refused", "cannot tell": "Refused: cannot tell"}
 #: The figures a reviewer compares models by, in the page's table.
@@ -40,8 +41,8 @@ def build_card(
         "name": model_name(market.name),
         "digest": digest,
         "data": file_digest(SALES),
-        "lock": file_digest(LOCK) if LOCK.is_file() else "none",
-        "commit": git_commit(),
+        "lock": lock_digest() or "none",
+        "commit": commit() + ("+dirty" if changed() else ""),
         "market": {"name": market.name, "label": market.label, "currency": market.currency},
         "memory_end": valuer.memory_end.isoformat(),
         "horizon_days": valuer.horizon_days,
@@ -68,30 +69,17 @@ def unregistered(card: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in card.items() if k not in ("version", "run", "promoted_at")}
 
 
+def apart_from_time(card: Mapping[str, Any]) -> dict[str, Any]:
+    """The card without what was timed: a clock says something else each time, and that makes no other model."""
+    verdict = card["verdict"]
+    untimed = [check for check in verdict["checks"] if check.get("about") != COST]
+    return {**card, "verdict": {k: v for k, v in verdict.items() if k != "reasons"} | {"checks": untimed}}
+
+
 def same_measure(card: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two cards of one model rest on the same data and say the same of it."""
     told = ("digest", "data", "holdout", "figures", "frozen", "range", "churn", "backtest", "references")
     return all(card.get(k) == other.get(k) for k in told)
-
-
-def git_commit() -> str:
-    """The commit of the working folder, with "+dirty" when files differ from it; "none" outside a repository.
-
-    What DVC and the stages themselves have written by then doesn't count.
-    """
-
-    def git(*words: str) -> str | None:
-        try:
-            done = subprocess.run(["git", *words], capture_output=True, text=True, check=False)
-        except OSError:
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    commit = git("rev-parse", "HEAD")
-    if commit is None:
-        return "none"
-    written = [f":(exclude){path}" for path in ("dvc.lock", REPORTS)]
-    return commit + ("+dirty" if git("status", "--porcelain", "--", ".", *written) else "")
 
 
 def page(card: Mapping[str, Any]) -> str:
@@ -187,31 +175,21 @@ def _trust(card: Mapping[str, Any]) -> list[str]:
 
 
 def _checks(verdict: Mapping[str, Any]) -> list[str]:
+    """The gate's table, refusals first."""
     refused_first = sorted(verdict["checks"], key=lambda c: ("fail", "cannot tell", "pass").index(c["outcome"]))
     rows = (
-        f"| {c['name']} | {c['outcome'] if c['outcome'] == PASS else '**' + c['outcome'] + '**'} | "
-        f"{_figure(c)} | {c['bound']} | {c['reason']} |"
+        f"| {c['about']} | {c['name']} | {c['outcome'] if c['outcome'] == PASS else '**' + c['outcome'] + '**'} | "
+        f"{c['told']} | {c['bound']} | {_cell(c['reason'])} |"
         for c in refused_first
     )
     return [
         "### The gate",
         "",
-        "| check | outcome | figure | allowed | in words |",
-        "|---|---|---:|---|---|",
+        "| about | check | outcome | figure | allowed | in words |",
+        "|---|---|---|---:|---|---|",
         *rows,
         "",
     ]
-
-
-def _figure(check: Mapping[str, Any]) -> str:
-    name, figure = check["name"], check["figure"]
-    if figure is None:
-        return "none"
-    if name in MEANINGS:
-        return shown(name, figure)
-    if name == "champion":
-        return f"{100 * figure:+.2f} points"
-    return f"{figure:,.0f}" if name in ("rows", "complete") else shown("mdape", figure)
 
 
 def _facts(card: Mapping[str, Any]) -> list[str]:

@@ -6,7 +6,7 @@ import textwrap
 from dataclasses import dataclass
 from typing import Any
 
-from models.gate import PASS
+from models.gate.check import PASS
 from pipelines.card import SAID
 from pipelines.places import VERDICT
 

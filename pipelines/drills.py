@@ -13,7 +13,7 @@ from models.bundle import read_bundle
 from models.drill import directions, mislabelled, reasons_off, waterfalls_off, with_noise, with_typo
 from models.files import read_json, write_text
 from models.fit import Settings, fit_valuer, judge_folds
-from models.gate import shown
+from models.gate.check import shown
 from models.market import Market
 from models.memory import Progress
 from models.ratio_study import study

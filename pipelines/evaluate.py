@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from models.behaviour import behaviour, poisoned, some
 from models.bundle import read_bundle
 from models.churn import churn_figures, data_churn, sales_churn, seed_churn
 from models.evaluation import backtest_figures, evaluation, valued_holdout
@@ -34,15 +35,20 @@ def main() -> None:
     split = Split.from_dict(read_json(WINDOWS))
     live = frozen.refreshed(pd.concat([train, holdout], ignore_index=True))
     learnt = learn(live.memory, lambda months: tqdm(months, desc="evaluate: evidence by month"))
-    valued = value_holdout(frozen, live, holdout)
+    valued = value_holdout(frozen, live, holdout, train)
     references = {
         window: reference_values(learnt, window, params.seed)
         for window in tqdm((*split.folds, split.holdout), desc="evaluate: reference models by year")
     }
-    churned = churn(frozen, learnt.rows(None, split.train_end), holdout, found_settings(params))
-    figures = evaluation(live, holdout, valued, references[split.holdout], train, params.seed) | {
+    settings = found_settings(params)
+    churned = churn(frozen, learnt.rows(None, split.train_end), holdout, settings)
+    asked = behaviour(
+        live, some(holdout, params.seed), params.seed, lambda turns: tqdm(turns, desc="evaluate: what-ifs")
+    )
+    figures = evaluation(live, valued, references[split.holdout], params.seed) | {
         "backtest": backtest_of(train, split, references),
         "churn": churn_figures(churned),
+        "behaviour": asked | {"poison": poisoned(frozen, train, settings, holdout, params.seed)},
     }
     write_parquet(VALUED, valued)
     write_json(METRICS, figures["figures"] | {"coverage": figures["range"]["coverage"]} | figures["churn"])
@@ -53,10 +59,10 @@ def main() -> None:
     print_figures(figures)
 
 
-def value_holdout(frozen: Valuer, live: Valuer, holdout: pd.DataFrame) -> pd.DataFrame:
+def value_holdout(frozen: Valuer, live: Valuer, holdout: pd.DataFrame, train: pd.DataFrame) -> pd.DataFrame:
     """Raises: Fault when the hold-out reaches beyond what the model may be asked."""
     try:
-        return valued_holdout(frozen, live, holdout)
+        return valued_holdout(frozen, live, holdout, train)
     except AsOfError as error:
         raise Fault(
             f"a hold-out sale lies outside what the model can value: {error}. Raise serve.horizon_days in params.yaml "

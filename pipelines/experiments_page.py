@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.fit import FOLD_BAGS
-from models.gate import shown
+from models.gate.check import shown
 from models.training import Fold
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from models.declaration import DeclarationError, Where, name, number, section, whole, yes_or_no
 from models.fault import Fault
-from models.gate_bounds import Bounds
+from models.gate.bounds import Bounds
 from models.searchable import SEARCHABLE
 from pipelines.market_file import market_path
 from pipelines.places import MARKETS

@@ -12,65 +12,25 @@ from __future__ import annotations
 
 import os
 import tempfile
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
-from models.bundle import read_bundle
 from models.fault import Fault
-from models.files import file_digest, read_json, write_json
-from models.gate import FAIL, PASS, Check, Comparison, Verdict, compare, judge, validated
-from models.gate_bounds import Bounds
-from models.ratio_study import study
-from models.valuer import Valuer
+from models.files import read_json, write_json
+from models.gate.bounds import Bounds
+from models.gate.check import PASS, Verdict
 from pipelines import ledger, registry, store
 from pipelines.card import SAID, build_card, model_name, same_measure, unregistered
 from pipelines.decision import Decision, boxed
 from pipelines.params import load_params
-from pipelines.places import (
-    BEST,
-    BUNDLE,
-    EVALUATION,
-    HOLDOUT,
-    PLOTS,
-    SALES,
-    VALIDATION,
-    VALIDATION_PAGE,
-    VALUED,
-    VERDICT,
-)  # fmt: skip
+from pipelines.places import BEST, BUNDLE, EVALUATION, PLOTS, VALIDATION_PAGE, VALUED, VERDICT
 from pipelines.stage import run
 from pipelines.tracking import Tracking, answering, connect, record_study
+from pipelines.trial import Candidate, Champion, judged, read_candidate
 
 
 class PromoteError(Fault):
-    """Files don't belong together, or the champion is nowhere to be had; the text says which and what to do."""
-
-
-@dataclass(frozen=True)
-class Champion:
-    """The model that serves: whole, wherever it was found."""
-
-    card: dict[str, Any]
-    bundle: Path
-
-    @property
-    def called(self) -> str:
-        return f"v{self.card['version']}"
-
-
-@dataclass(frozen=True)
-class Candidate:
-    valuer: Valuer
-    digest: str
-    evaluation: dict[str, Any]
-
-    @property
-    def market(self) -> str:
-        return self.valuer.market.name
+    """The champion is nowhere to be had, or has changed meanwhile; the text says what to do."""
 
 
 def main() -> None:
@@ -84,8 +44,8 @@ def promote(bounds: Bounds, experiment: bool) -> Decision:
     """One candidate, from `data/`, judged and dealt with.
 
     Raises:
-        PromoteError, BundleError: when the candidate's files are damaged or don't belong together, or the
-            champion can't be found whole.
+        TrialError, BundleError: when the candidate's files are damaged or don't belong together.
+        PromoteError: when the champion can't be found whole.
         StoreError: when the store has another model under the version that MLflow names.
         TrackingError: when MLflow can't be used.
     """
@@ -103,17 +63,6 @@ def promote(bounds: Bounds, experiment: bool) -> Decision:
     told = {"decision": decision.what, "model": decision.card["digest"], "judged_on_holdout": decision.worn}
     write_json(VERDICT, told | decision.card["verdict"])
     return decision
-
-
-def read_candidate() -> Candidate:
-    valuer, digest = read_bundle(BUNDLE)
-    evaluation = read_json(EVALUATION)
-    if evaluation.get("model") != digest or evaluation.get("market") != valuer.market.name:
-        raise PromoteError(
-            f"{EVALUATION} is about model {evaluation.get('model')} of {evaluation.get('market')}, "
-            f"{BUNDLE} holds {digest} of {valuer.market.name}; run `dvc repro`"
-        )
-    return Candidate(valuer, digest, evaluation)
 
 
 def find_champion(tracking: Tracking, candidate: Candidate, folder: Path) -> Champion | None:
@@ -237,68 +186,6 @@ def _unchanged(market: str, standing: ledger.Line | None) -> None:
         )
 
 
-def judged(
-    candidate: Candidate, champion: Champion | None, standing: ledger.Line | None, bounds: Bounds
-) -> tuple[Verdict, dict[str, Any] | None]:
-    """The verdict, and what is told of the champion beside it.
-
-    Args:
-        standing: the ledger's decision; it names a champion also where that can be read no more.
-    """
-    comparison, beside = None, None
-    if champion is not None:
-        comparison, figures = against(candidate, champion)
-        tag = f"{champion.card['name']}:{champion.called}"
-        beside = {"tag": tag, "digest": champion.card["digest"], "figures": figures, "comparison": _plain(comparison)}
-    elif standing is not None and (old := store.outdated(candidate.market, standing.digest)):
-        comparison = Comparison(old, outdated=True)
-    checks = [*judge(candidate.evaluation, comparison, bounds).checks, _validated()]
-    if (line := ledger.withdrawal(candidate.market, candidate.digest)) is not None:
-        checks.append(_withdrawn(line))
-    return Verdict(tuple(checks)), beside
-
-
-def _validated() -> Check:
-    """Validation names the sales that passed by their digest; the hold-out that judged must be some of them."""
-    report = read_json(VALIDATION) if VALIDATION.is_file() else {}
-    sales, judges = pd.read_parquet(SALES), pd.read_parquet(VALUED)
-    prices = judges["sale_id"].map(sales.set_index("sale_id")["price"])
-    promised = report.get("sales") if report.get("passed") is True else None
-    return validated(promised, file_digest(SALES), int((prices != judges["price"]).sum()))
-
-
-def _withdrawn(line: ledger.Line) -> Check:
-    """The gate brings back no model that a person has taken back."""
-    reason = (
-        f"{line.who} went back from it to {line.tag} on {line.at}: {line.why} Only a person brings it back: "
-        f"`python -m pipelines.champions promote`."
-    )
-    return Check("withdrawn", FAIL, None, "not rolled back from", reason)
-
-
-def against(candidate: Candidate, champion: Champion) -> tuple[Comparison, dict[str, Any]]:
-    """Both on the hold-out sales that the champion can value; compared on those it has never seen."""
-    homes, valued = pd.read_parquet(HOLDOUT), pd.read_parquet(VALUED)
-    if sorted(homes["sale_id"]) != sorted(valued["sale_id"]):
-        raise PromoteError(f"{HOLDOUT} and {VALUED} hold different sales; run `dvc repro`")
-    both = homes.merge(valued[["sale_id", "value"]], on="sale_id", validate="one_to_one")
-    try:
-        valuer = read_bundle(champion.bundle)[0]
-        if absent := [name for name in valuer.market.field_names if name not in both]:
-            return Comparison(champion.called, problem=f"it values by {', '.join(absent)}, which these sales lack"), {}
-        both = both[both["sale_date"] >= pd.Timestamp(valuer.first_day)]
-        if both.empty:
-            return Comparison(champion.called), {}
-        # As it serves: with the months before each sale in its memory, as the candidate has them.
-        champions = valuer.refreshed(pd.read_parquet(SALES)).value(both, both["sale_date"])
-        figures = study(champions, both["price"].to_numpy())
-    except ValueError as error:
-        return Comparison(champion.called, problem=f"it can't value this hold-out ({error})"), {}
-    unseen = (both["sale_date"] >= pd.Timestamp(valuer.trained_day)).to_numpy()
-    prices, values = (both[c].to_numpy("float64")[unseen] for c in ("price", "value"))
-    return compare(champion.called, prices, values, np.asarray(champions)[unseen]), figures
-
-
 def evidence() -> list[tuple[Path, str]]:
     """The files a reviewer wants beside the run, and the artifact folder of each."""
     plots = [(p, "plots") for p in sorted(PLOTS.glob("*")) if p.suffix in (".png", ".html")]
@@ -307,10 +194,6 @@ def evidence() -> list[tuple[Path, str]]:
 
 def _champion(stored: store.Stored | None) -> Champion | None:
     return None if stored is None else Champion(stored.card, stored.bundle)
-
-
-def _plain(comparison: Comparison) -> dict[str, Any]:
-    return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in asdict(comparison).items()}
 
 
 if __name__ == "__main__":

@@ -28,8 +28,9 @@ from pipelines.candidate_run import (
     run_metrics,
     run_params,
 )
-from pipelines.card import page, reigns
+from pipelines.card import apart_from_time, page, reigns
 from pipelines.ledger import Line
+from pipelines.provenance import LIBRARIES
 from pipelines.tracking import DIGEST, NOTE, Tracking, find_or_create_run, log
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
 CHAMPION = "champion"
 PROMOTED_AT, DECIDED = "assay.promoted_at", "assay.decided"
-LIBRARIES = ("lightgbm", "numpy", "pandas", "pyarrow", "scipy")
 
 
 @dataclass(frozen=True)
@@ -248,7 +248,7 @@ def _holds(tracking: Tracking, version: ModelVersion, card: Mapping[str, Any]) -
     """Whether the registry's files still are this bundle with this card."""
     with tempfile.TemporaryDirectory() as temporary:
         found = fetch(tracking, _registered(version), Path(temporary))
-    return found is not None and found[1] == card
+    return found is not None and apart_from_time(found[1]) == apart_from_time(card)
 
 
 def _download(tracking: Tracking, version: ModelVersion, path: str, folder: Path) -> Path | None:

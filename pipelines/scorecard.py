@@ -11,7 +11,7 @@ from typing import Any
 
 from models.fault import Fault
 from models.files import write_json
-from models.gate import MEANINGS, finite, shown
+from models.gate.check import MEANINGS, finite, shown
 from models.ratio_study import FIGURES
 from pipelines import store
 from pipelines.card import percent

@@ -69,8 +69,10 @@ def project(tmp_path: Path, empty_mlflow: Path, monkeypatch: pytest.MonkeyPatch)
 @pytest.fixture
 def line(project: Path) -> str:
     """The files of a good candidate for the made-up town, and no champion; the candidate's digest."""
-    from tests.line import GOOD, lay_line
+    from tests.line import GOOD, commit_all, lay_line
 
     shutil.copy(ROOT / "params.yaml", "params.yaml")
     shutil.copytree(ROOT / "data/markets", "data/markets")
-    return lay_line(GOOD)
+    digest = lay_line(GOOD)
+    commit_all()
+    return digest

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from models.bundle import bundle_digest
 from models.files import read_json
-from models.gate_bounds import Bounds
+from models.gate.bounds import Bounds
 from pipelines.decision import Decision
 from pipelines.promote import promote
 from pipelines.tracking import connect

@@ -1,7 +1,5 @@
 """Only a passed verdict moves the champion, and every refusal says why."""
 
-import json
-import math
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -15,26 +13,17 @@ from mlflow.exceptions import MlflowException
 from models.bundle import BundleError, read_bundle
 from models.fault import Fault
 from models.files import file_digest, read_json, write_bytes, write_json, write_parquet
-from models.gate_bounds import Bounds
+from models.gate.bounds import Bounds
 from pipelines import scorecard, store
-from pipelines.card import git_commit
 from pipelines.decision import boxed
 from pipelines.evaluate import value_holdout
-from pipelines.promote import PromoteError
+from pipelines.provenance import changed, commit
 from pipelines.tracking import TrackingError, connect
-from tests.line import BETTER, GATE, GOOD, OTHER, WORSE, lay_line
+from pipelines.trial import TrialError
+from tests.line import BETTER, GATE, GOOD, OTHER, WORSE, lay_line, split_sales
 from tests.promotion import agree, alias, run, versions
 
 EVALUATION = "data/reports/evaluation.json"
-
-
-def change_evaluation(**figures) -> None:
-    told = read_json(EVALUATION)
-    for name, figure in figures.items():
-        told["figures"].pop(name)
-        if figure is not ...:
-            told["figures"][name] = figure
-    write_bytes(EVALUATION, json.dumps(told).encode())
 
 
 def test_the_first_good_candidate_becomes_champion(line):
@@ -48,7 +37,7 @@ def test_the_first_good_candidate_becomes_champion(line):
     assert card["data"] == file_digest("data/validated/sales.parquet")
     assert card["market"] == {"name": "town", "label": "The Town", "currency": "EUR"}
     assert (card["memory_end"], card["horizon_days"], card["level"]) == ("2018-12-31", 400, 0.9)
-    assert card["commit"] == git_commit()
+    assert card["commit"] == commit()
     assert card["verdict"]["outcome"] == "pass"
     assert read_json("data/reports/verdict.json")["decision"] == "promoted"
 
@@ -78,13 +67,12 @@ def test_what_the_line_writes_does_not_make_a_commit_dirty(project):
     who = ["-c", "user.name=a", "-c", "user.email=a@b.example"]
     for words in (["init", "-q"], ["add", "."], [*who, "commit", "-qm", "all of it"]):
         subprocess.run(["git", *words], check=True)
-    clean = git_commit()
-    assert len(clean) == 40
+    assert len(commit()) == 40
     write_bytes("dvc.lock", b"written by DVC")
     write_bytes("data/reports/profile.json", b"{}")
-    assert git_commit() == clean
+    assert changed() == []
     write_bytes("code.py", b"changed")
-    assert git_commit() == f"{clean}+dirty"
+    assert changed() == ["code.py"]
 
 
 def test_a_broken_registry_is_told_without_a_traceback(line, monkeypatch):
@@ -175,34 +163,13 @@ def test_a_worse_candidate_is_registered_and_refused(line):
     assert (verdict["decision"], verdict["outcome"], verdict["model"]) == ("refused", "fail", worse)
 
 
-@pytest.mark.parametrize(("figure", "said"), [(math.nan, "mdape"), (None, "mdape"), (..., "mdape")])
-def test_a_figure_that_is_nan_or_missing_is_refused(line, figure, said):
+def test_a_refused_candidate_is_uploaded_once(line):
+    lay_line(WORSE)
     run()
-    lay_line(OTHER)
-    change_evaluation(mdape=figure)
-    decision = run()
-    assert decision.what == "refused"
-    assert decision.card["verdict"]["outcome"] == "cannot tell"
-    assert any(said in reason for reason in decision.card["verdict"]["reasons"])
-    assert agree(line) == "1"
-
-
-def test_an_empty_holdout_is_refused(line):
+    uploaded = {path: path.stat().st_mtime_ns for path in Path("mlartifacts/models").rglob("*") if path.is_file()}
     run()
-    lay_line(OTHER)
-    for path in ("data/split/holdout.parquet", "data/reports/holdout.parquet"):
-        write_parquet(path, pd.read_parquet(path).head(0))
-    told = read_json(EVALUATION)
-    nothing = {"n": 0} | dict.fromkeys(list(told["figures"])[1:])
-    told["holdout"] = {"rows": 0, "first": None, "last": None}
-    told["figures"] = {k: nothing.get(k) for k in told["figures"]} | {"n": 0}
-    told["references"] = {name: dict(told["figures"]) for name in told["references"]}
-    told["range"] = {"level": 0.9, "coverage": None, "median_width": None}
-    write_json(EVALUATION, told)
-    decision = run()
-    assert decision.what == "refused"
-    assert any("only 0 hold-out sales" in reason for reason in decision.card["verdict"]["reasons"])
-    assert agree(line) == "1"
+    again = {path: path.stat().st_mtime_ns for path in Path("mlartifacts/models").rglob("*") if path.is_file()}
+    assert uploaded == again != {}
 
 
 def test_without_a_champion_a_refusal_says_that_nothing_serves(line):
@@ -248,14 +215,14 @@ def test_where_another_market_serves_a_refusal_says_so(line):
 def test_a_holdout_beyond_the_horizon_names_the_setting(line):
     valuer = replace(read_bundle("data/model")[0], horizon_days=30)
     with pytest.raises(Fault, match=r"serve\.horizon_days in params.yaml \(now 30\)"):
-        value_holdout(valuer, valuer, pd.read_parquet("data/split/holdout.parquet"))
+        value_holdout(valuer, valuer, *reversed(split_sales()))
 
 
 def test_an_evaluation_of_another_model_is_refused(line):
     told = read_json(EVALUATION)
     lay_line(OTHER)
     write_json(EVALUATION, told)
-    with pytest.raises(PromoteError, match="is about model"):
+    with pytest.raises(TrialError, match="is about model"):
         run()
 
 
@@ -263,7 +230,7 @@ def test_a_holdout_of_other_sales_stops_the_line(line):
     run()
     lay_line(OTHER)
     write_parquet("data/reports/holdout.parquet", pd.read_parquet("data/reports/holdout.parquet").head(500))
-    with pytest.raises(PromoteError, match="hold different sales"):
+    with pytest.raises(TrialError, match="hold different sales"):
         run()
     assert agree(line) == "1"
 

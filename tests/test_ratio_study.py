@@ -1,5 +1,10 @@
 """The figures of a ratio study, against values worked out by hand and against their definitions."""
 
+import json
+import math
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -55,6 +60,25 @@ def test_what_one_sale_or_equal_prices_cannot_tell_is_none():
 def test_a_value_that_is_no_amount_of_money_is_refused(wrong):
     with pytest.raises(Fault, match="1 of 4 values are not positive finite numbers"):
         study(np.array([wrong, 1.0, 1.0, 1.0]), PRICES)
+
+
+GOLDEN: dict[str, Any] = json.loads(Path(__file__).with_name("golden").joinpath("ratio_studies.json").read_text())
+
+
+@pytest.mark.parametrize("name", GOLDEN["vectors"])
+def test_two_public_libraries_say_the_same(name):
+    """Where they differ from the definition: ratio_study's COD is a fraction, and its PRB takes 0.693 for the
+    logarithm of 2 and is rounded to five digits. assesspy's MKI depends on the order of sales of one price, which the
+    vectors settle by value, as the MKI here does."""
+    vector = GOLDEN["vectors"][name]
+    found = study(np.array(vector["values"]), np.array(vector["prices"]))
+    for figure, told in vector["told"]["assesspy"].items():
+        assert found[figure] == pytest.approx(told, rel=1e-9, abs=1e-9)
+    other = dict(vector["told"]["ratio_study"])
+    assert found["prb"] * 0.693 / math.log(2) == pytest.approx(other.pop("prb"), abs=5.1e-6)
+    assert found["cod"] / 100 == pytest.approx(other.pop("cod"), rel=1e-9)
+    for figure, told in other.items():
+        assert found[figure] == pytest.approx(told, rel=1e-9, abs=1e-9)
 
 
 money = arrays(np.float64, st.integers(3, 40), elements=st.floats(1e3, 1e7))
