@@ -130,11 +130,9 @@ def wrong_rows(pack: Pack) -> Iterator[str]:
         return
     judged = judged.loc[rows["sale_id"]]
     columns = {"price": "price", "sale_date": "sale_date", "property_id": "property_id"}
-    for name, role in (("area", "neighbourhood"), ("type", "property_type")):
-        if role in pack.roles:
-            columns[name] = pack.roles[role]
+    columns |= {f"segment.{r}": pack.roles[r] for r in ("neighbourhood", "property_type") if r in pack.roles}
     for name, source in columns.items():
-        theirs = judged[source].replace("", "missing").to_numpy() if name in ("area", "type") else judged[source]
+        theirs = judged[source].replace("", "missing").to_numpy() if name.startswith("segment.") else judged[source]
         for sale_id in rows["sale_id"][rows[name].to_numpy() != np.asarray(theirs)]:
             yield f"rows.csv: the {name} of sale {sale_id} is not the one in sales.csv"
     if (pack.sales.loc[pack.sales["fate"] == "training", "sale_date"] >= trained).any() or (
@@ -142,8 +140,11 @@ def wrong_rows(pack: Pack) -> Iterator[str]:
     ).any():
         yield f"a training sale is not before {trained}, or a hold-out sale is"
     by_value = rows["value"].rank(method="first").astype(int) - 1
-    if (rows["tier"] != "tier " + (by_value * 5 // len(rows) + 1).astype(str)).any():
+    if (rows["segment.price_tier"] != "tier " + (by_value * 5 // len(rows) + 1).astype(str)).any():
         yield "rows.csv: a sale's tier is not the fifth that its value is in"
+    seen = rows["property_id"].isin(pack.sales.loc[pack.sales["fate"] == "training", "property_id"])
+    if (rows["segment.history"] != seen.map({True: "sold before", False: "first sale"})).any():
+        yield "rows.csv: a sale's history is not that of its property among the training sales"
     tenth = (rows["chance"] * 10).astype(int).clip(upper=9) * 10
     if (rows["confidence"] != tenth.astype(str) + " to " + (tenth + 10).astype(str) + " %").any():
         yield "rows.csv: a sale's confidence band is not the tenth that its chance is in"
@@ -211,11 +212,11 @@ def confidence(pack: Pack) -> dict[str, Any]:
         found |= {f"reference/{column[10:]}/{name}": figures[name] for name in pack.card["figures"] if name in figures}
     for column in (c for c in map(str, rows) if c.startswith("low_")):
         found |= under(f"range {column[4:]}", ranges(rows, column[4:]))
-    for grouping in (g for g in ("tier", "area", "type") if g in rows):
+    for grouping in (c for c in map(str, rows) if c.startswith("segment.")):
         for group, part in rows.groupby(grouping):
             ratio = (part["value"] / part["price"]).to_numpy()
             told = {"n": len(part)} | median("mdape", abs(ratio - 1)) | median("median ratio", ratio)
-            found |= under(f"{grouping}/{group}", told | ranges(part, pack.level))
+            found |= under(f"{grouping[8:]}/{group}", told | ranges(part, pack.level))
     for band, part in rows.groupby("confidence"):
         within = (part["value"] / part["price"] - 1).abs() <= 0.1
         found |= under(f"band/{band}", {"n": len(part), "promised": part["chance"].mean()} | share("kept", within))
@@ -314,9 +315,9 @@ def nondiscrimination(pack: Pack) -> dict[str, Any]:
         "trials searched": len(trials),
         "trials with a figure of equity": int((with_equity != "").any(axis=1).sum()),
     }
-    if "area" not in rows:
+    if "neighbourhood" not in pack.roles:
         return found
-    areas = {str(area): treatment(part, pack.level) for area, part in rows.groupby("area")}
+    areas = {str(area): treatment(part, pack.level) for area, part in rows.groupby("segment.neighbourhood")}
     for area, told in areas.items():
         found |= under(f"area/{area}", told)
     large = pd.DataFrame([told for told in areas.values() if told["n"] >= 30], columns=list(next(iter(areas.values()))))

@@ -19,12 +19,13 @@ from models.fairness import ends, gaps, share_explained, treatment
 from models.interval import median_interval, slope, wilson
 from models.market import Market
 from models.ratio_study import study
+from models.segments import PREFIX, groups
 from pipelines.evidence.rows import KINDS
 from pipelines.ledger import OVERRIDDEN, Line
 
 Numbers = dict[str, Any]
 REFERENCE = "reference."  # prefix of the columns with what reference models say
-GROUPINGS = ("tier", "area", "type")
+AREA = PREFIX + "neighbourhood"
 #: Words in the name of an input that would make it a price by another name.
 PRICE_WORDS = re.compile(
     r"price|\blist(ed|ing)?\b|\bask(ed|ing)?\b|\boffer|assessed|assessment|apprais|\bloan|lender|borrower|mortgage|"
@@ -50,8 +51,8 @@ def confidence(rows: pd.DataFrame, card: Mapping[str, Any], levels: Sequence[flo
         found |= _under(f"reference/{name.removeprefix(REFERENCE)}", study(rows[name].to_numpy(), prices))
     for level in levels:
         found |= _under(f"range {100 * level:.0f}", _range(rows, level))
-    for grouping in (g for g in GROUPINGS if g in rows):
-        for group, part in rows.groupby(grouping, sort=True):
+    for grouping, labels in groups(rows).items():
+        for group, part in rows.groupby(labels, sort=True):
             found |= _under(f"{grouping}/{group}", _accuracy(part) | _range(part, card["level"]))
     for band, part in rows.groupby("confidence", sort=True):
         kept = ((part["value"] / part["price"] - 1).abs() <= RIGHT_WITHIN).sum()
@@ -126,8 +127,8 @@ def nondiscrimination(
     )
     with_equity = trials.filter(regex=EQUITY).notna().any(axis=1).sum()
     found |= {"trials searched": len(trials), "trials with a figure of equity": int(with_equity)}
-    if "area" in rows:
-        areas = {str(area): treatment(part) for area, part in rows.groupby("area", sort=True)}
+    if AREA in rows:
+        areas = {str(area): treatment(part) for area, part in rows.groupby(AREA, sort=True)}
         found |= gaps(areas)
         for area, told in areas.items():
             found |= _under(f"area/{area}", told)

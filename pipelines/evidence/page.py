@@ -28,6 +28,7 @@ def page(numbers: Mapping[str, Any], card: Mapping[str, Any], market: Market, de
     return environment.get_template(TEMPLATE).render(
         n=numbers,
         under=lambda name: under(numbers, name),
+        groupings=sorted({key.split("/")[1] for key in numbers if key.endswith("/median ratio")}),
         card=card,
         market=market,
         decisions=decisions,

@@ -10,10 +10,8 @@ import pandas as pd
 from models.appraisal import appraise
 from models.drill import records
 from models.files import digest
-from models.market import Market
 from models.valuer import Valuer
 
-TIERS = 5  # by the value told: tiers by price paid would show an inequity that isn't there
 DRAWN = 50  # sales for people to look into
 #: What no valuation may rest on, put beside the facts of every home to see whether a value moves.
 REQUESTER, TARGET, LOAN = "the lender", 1.25, 0.8  # who asks; what for and how much of it, as shares of the price
@@ -28,7 +26,7 @@ class Tables:
     """Every row of the pack.
 
     Attributes:
-        rows: one hold-out sale a row: price, values, ranges, groups.
+        rows: one hold-out sale a row: price, values, ranges, and under `segment.*` the groups it is in.
         sales: every sale of the source, with its facts and what became of it (`fate`, `reason`).
         review: the sales drawn for people, with empty columns for what they find.
         reasons: of the drawn sales' values, one amount a row.
@@ -64,7 +62,8 @@ def fates(raw: pd.DataFrame, set_aside: pd.DataFrame, train: pd.DataFrame, holdo
 
 
 def holdout_rows(live: Valuer, homes: pd.DataFrame, valued: pd.DataFrame) -> pd.DataFrame:
-    """The hold-out as the line has valued it, each sale's groups, and its home valued three times more.
+    """The hold-out as the line has valued it, the band of its confidence, and its home valued three times
+    more.
 
     `value_beside_request` is told anew with a requester, a target value and a loan amount beside the facts;
     `value_month_before` and `value_month_after` are for the first days of the months around the sale's own: in the
@@ -74,22 +73,17 @@ def holdout_rows(live: Valuer, homes: pd.DataFrame, valued: pd.DataFrame) -> pd.
     wished = {"target_value": TARGET * homes["price"], "loan_amount": LOAN * homes["price"]}
     asked = homes.assign(requester=REQUESTER, **wished)
     return valued.assign(
-        **groups(live.market, homes, valued),
+        confidence=bands(valued["chance"]),
         value_beside_request=live.value(asked, homes["sale_date"]),
         value_month_before=_told(live, homes, (month - 1).dt.start_time),
         value_month_after=_told(live, homes, (month + 1).dt.start_time),
     )
 
 
-def groups(market: Market, homes: pd.DataFrame, valued: pd.DataFrame) -> dict[str, np.ndarray]:
-    """The label of each sale in every way the figures are grouped; `area` and `type` as far as the market has them."""
-    labels = {"tier": np.char.add("tier ", (1 + _order(valued["value"]) * TIERS // len(valued)).astype(str))}
-    tenth = np.clip((10 * valued["chance"]).astype("int64"), 0, 9)
-    labels["confidence"] = np.array([f"{10 * t} to {10 * t + 10} %" for t in tenth])
-    for name, role in (("area", "neighbourhood"), ("type", "property_type")):
-        if (field := market.role(role)) is not None:
-            labels[name] = homes[field.name].fillna("missing").to_numpy(dtype=str)
-    return labels
+def bands(chance: pd.Series) -> np.ndarray:
+    """The tenth that each promised chance is in, in words."""
+    tenth = np.clip((10 * chance).astype("int64"), 0, 9)
+    return np.array([f"{10 * t} to {10 * t + 10} %" for t in tenth])
 
 
 def draw(sale_ids: pd.Series, seed: str) -> list[str]:
@@ -115,11 +109,6 @@ def reasons(live: Valuer, drawn: pd.DataFrame) -> pd.DataFrame:
             (sale_id, reason.name, line.name, line.amount) for reason in appraisal.reasons for line in reason.lines
         ]
     return pd.DataFrame(told, columns=["sale_id", "group", "name", "amount"])
-
-
-def _order(values: pd.Series) -> np.ndarray:
-    """The rank of each, from 0; equal ones in the order of the rows."""
-    return np.argsort(np.argsort(values.to_numpy(), kind="stable"), kind="stable")
 
 
 def _told(live: Valuer, homes: pd.DataFrame, days: pd.Series) -> np.ndarray:
