@@ -7,6 +7,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,7 +21,7 @@ from pipelines import ledger
 from pipelines.evidence.numbers import PRICE_WORDS, cells
 from pipelines.evidence_pack import champion, contents, hand_over, read_findings
 from serving.home import parse_home
-from tests.line import OTHER, lay_line, sales, split_sales
+from tests.line import OTHER, ROOT, commit_all, lay_line, sales, split_sales
 from tests.promotion import run
 from tests.town import HOME, town
 
@@ -41,13 +42,30 @@ def pack(findings: Path | None = None) -> None:
     hand_over(contents(*champion("town"), 7, findings))
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, empty_mlflow) -> Path:
+    """A project whose champion, of the made-up town, has its pack; made once, for tests to copy."""
+    folder = tmp_path_factory.mktemp("made") / "project"
+    folder.mkdir()
+    shutil.copy(empty_mlflow, folder / "mlflow.db")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BENTOML_HOME", str(folder / ".assay/bentoml"))
+        patch.chdir(folder)
+        shutil.copy(ROOT / "params.yaml", "params.yaml")
+        lay_line()
+        lay_source()
+        commit_all()
+        run()
+        pack()
+    mlflow.set_tracking_uri("")  # MLflow remembers the last one for the whole process
+    return folder
+
+
 @pytest.fixture
-def packed(line) -> str:
-    """The made-up town's champion with its pack."""
-    run()
-    lay_source()
-    pack()
-    return line
+def packed(made, tmp_path, monkeypatch) -> None:
+    shutil.copytree(made, tmp_path / "project")
+    monkeypatch.setenv("BENTOML_HOME", str(tmp_path / "project/.assay/bentoml"))
+    monkeypatch.chdir(tmp_path / "project")
 
 
 def audit(folder: Path = PACK) -> tuple[int, str]:
@@ -122,18 +140,19 @@ def test_what_was_changed_is_found_and_named(packed):
         assert all(text in told for text in [*said, f"{name} is not the file that SHA256SUMS names"])
         shutil.copy(Path("kept") / name, PACK / name)
     assert audit()[0] == 0
+    change("rows.csv", row, dearer)
+    sold = next(text for text in (PACK / "sales.csv").read_text().splitlines() if text.startswith(f"{sale},"))
+    change("sales.csv", sold, sold.replace(f",{price},", f",{2 * float(str(price))},", 1))
+    assert f"sales.csv: price of sale {sale} is not that of validated.parquet" in audit()[1]
     (PACK / "sales.csv").unlink()
     assert audit()[0] == 1
 
 
 def test_an_earlier_line_of_the_ledger_cannot_be_rewritten(packed):
-    lay_line(OTHER)
     with ledger.held():
         line = ledger.head("town")
         assert line is not None
         ledger.record("town", ledger.REJUDGED, "once more", line.tag, line.digest, None, line.evidence)
-    lay_line()
-    lay_source()
     pack()
     change("ledger.jsonl", '"who": "', '"who": "not ')
     assert "ledger.jsonl: line 2 does not follow from the line before it" in audit()[1]
