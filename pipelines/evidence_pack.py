@@ -18,12 +18,15 @@ import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from models.bundle import MANIFEST, bundle_digest, read_bundle
 from models.fault import Fault
 from models.files import digest, file_digest, json_bytes, read_json, write_bytes
+from models.valuer import AsOfError
 from pipelines import ledger, store
 from pipelines.evidence import audit, numbers
 from pipelines.evidence.page import page
@@ -90,7 +93,9 @@ def contents(stored: Stored, line: Line, seed: int, findings: Path | None) -> di
     """
     card, decisions, bundle = stored.card, ledger.of(line.market), _bundle(stored)
     train, homes, valued, trials = (pd.read_parquet(path) for path in (TRAIN, HOLDOUT, VALUED, TRIALS))
-    live = read_bundle(stored.bundle)[0].refreshed(pd.read_parquet(SALES))
+    accepted = pd.read_parquet(SALES)
+    live = read_bundle(stored.bundle)[0].refreshed(accepted)
+    valued = valued.assign(**champion_before(card, homes.set_index("sale_id").loc[valued["sale_id"]], accepted))
     sales = fates(pd.read_parquet(RAW), pd.read_parquet(SET_ASIDE), train, homes)
     told = tables(live, homes, valued, sales, f"{card['digest']}:{line.number}")
     found = None if findings is None else read_findings(findings, told.review)
@@ -122,6 +127,26 @@ def contents(stored: Stored, line: Line, seed: int, findings: Path | None) -> di
         "validation.json": VALIDATION.read_bytes(),
     }
     return files | ({} if drills is None else {"drills.md": drills.encode()})
+
+
+def champion_before(card: Mapping[str, Any], homes: pd.DataFrame, accepted: pd.DataFrame) -> dict[str, np.ndarray]:
+    """What the champion that this one replaced says of the hold-out, as the column of one more reference model.
+
+    Nothing where there was none, where it is not in the store, or where it has seen some of these sales or can't
+    value them.
+    """
+    before = card["verdict"].get("champion")
+    stored = store.find(card["market"]["name"], before["digest"]) if before else None
+    if stored is None:
+        return {}
+    rival = read_bundle(stored.bundle)[0]
+    days, facts = homes["sale_date"], rival.market.field_names
+    if days.min() < pd.Timestamp(rival.trained_day) or not set(facts) <= set(homes):
+        return {}
+    try:
+        return {f"{numbers.REFERENCE}{before['tag']}": rival.refreshed(accepted).value(homes, days)}
+    except AsOfError:
+        return {}
 
 
 def read_findings(path: Path, review: pd.DataFrame) -> pd.DataFrame:

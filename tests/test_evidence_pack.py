@@ -21,7 +21,7 @@ from pipelines import ledger
 from pipelines.evidence.numbers import PRICE_WORDS, cells
 from pipelines.evidence_pack import champion, contents, hand_over, read_findings
 from serving.home import parse_home
-from tests.line import OTHER, ROOT, commit_all, lay_line, sales, split_sales
+from tests.line import BETTER, OTHER, ROOT, commit_all, lay_line, sales, split_sales
 from tests.promotion import run
 from tests.town import HOME, town
 
@@ -156,6 +156,19 @@ def test_an_earlier_line_of_the_ledger_cannot_be_rewritten(packed):
     pack()
     change("ledger.jsonl", '"who": "', '"who": "not ')
     assert "ledger.jsonl: line 2 does not follow from the line before it" in audit()[1]
+
+
+def test_the_champion_before_is_valued_on_the_same_rows(packed):
+    before = read_json(PACK / "numbers.json")["numbers"]
+    better = lay_line(BETTER)
+    lay_source()
+    run()
+    pack()
+    numbers = read_json(PACK / "numbers.json")["numbers"]
+    assert numbers["manipulation/sha256/bundle"] == better != before["manipulation/sha256/bundle"]
+    assert numbers["confidence/reference/valuation-town:v1/mdape"] == before["confidence/live/mdape"]
+    assert numbers["confidence/against the champion before/champion"] == "v1"
+    assert (numbers["conflicts/decisions"], numbers["conflicts/decisions/promoted"]) == (2, 2)
 
 
 def test_a_pack_is_of_the_champion_alone(line):
