@@ -33,7 +33,7 @@ def treatment(rows: pd.DataFrame) -> dict[str, Any]:
         "hit rate": rows["in_support"].sum(),
     }
     for name, count in counts.items():
-        found |= {name: int(count) / n} | ends(name, wilson(int(count), n))
+        found |= share(name, int(count), n)
     return found | {"median width": float(((rows["high"] - rows["low"]) / rows["value"]).median())}
 
 
@@ -62,6 +62,11 @@ def share_explained(fact: pd.Series, area: pd.Series) -> float | None:
         return None
     within = columns - columns.groupby(area).transform("mean")
     return 1 - float((within**2).to_numpy().sum()) / total
+
+
+def share(name: str, count: int, n: int) -> dict[str, Any]:
+    """A share of `n` rows with its interval."""
+    return {name: count / n} | ends(name, wilson(count / n, n))
 
 
 def ends(name: str, interval: tuple[float, float] | None) -> dict[str, float | None]:

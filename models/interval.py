@@ -10,15 +10,14 @@ from scipy.stats import binom
 Z = 1.959964  # of a normal distribution, what leaves 2.5 % above
 
 
-def wilson(count: int, n: int) -> tuple[float, float]:
-    """The interval of the share `count` of `n` (Wilson 1927); holds also for few rows and near 0 and 1.
+def wilson(share: float, n: int) -> tuple[float, float]:
+    """The interval of a share of `n` rows (Wilson 1927); holds also for few rows and near 0 and 1.
 
     Raises:
         ValueError: when there are no rows.
     """
     if n < 1:
         raise ValueError(f"a share of {n} rows has no interval")
-    share = count / n
     middle, reach = share + Z**2 / (2 * n), Z * math.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
     return (middle - reach) / (1 + Z**2 / n), (middle + reach) / (1 + Z**2 / n)
 

@@ -15,8 +15,8 @@ import pandas as pd
 
 from models.appraisal import RIGHT_WITHIN
 from models.evaluation import range_columns
-from models.fairness import ends, gaps, share_explained, treatment
-from models.interval import median_interval, slope, wilson
+from models.fairness import ends, gaps, share, share_explained, treatment
+from models.interval import median_interval, slope
 from models.market import Market
 from models.ratio_study import study
 from models.segments import PREFIX, groups
@@ -42,7 +42,7 @@ def confidence(rows: pd.DataFrame, card: Mapping[str, Any], levels: Sequence[flo
     prices, n = rows["price"].to_numpy(), len(rows)
     found: Numbers = {"sales": n}
     for name, count in (("valued", rows["value"].notna().sum()), ("in support", rows["in_support"].sum())):
-        found |= {name: int(count) / n} | ends(name, wilson(int(count), n))
+        found |= share(name, int(count), n)
     found |= _under("live", dict(card["figures"]))
     for name, interval in card["intervals"].items():
         found |= _under("live", ends(name, interval))
@@ -56,8 +56,8 @@ def confidence(rows: pd.DataFrame, card: Mapping[str, Any], levels: Sequence[flo
             found |= _under(f"{grouping}/{group}", _accuracy(part) | _range(part, card["level"]))
     for band, part in rows.groupby("confidence", sort=True):
         kept = ((part["value"] / part["price"] - 1).abs() <= RIGHT_WITHIN).sum()
-        told = {"n": len(part), "promised": float(part["chance"].mean()), "kept": int(kept) / len(part)}
-        found |= _under(f"band/{band}", told | ends("kept", wilson(int(kept), len(part))))
+        told = {"n": len(part), "promised": float(part["chance"].mean())}
+        found |= _under(f"band/{band}", told | share("kept", int(kept), len(part)))
     verdict = card["verdict"]
     passed = sum(check["outcome"] == "pass" for check in verdict["checks"])
     found |= _under("gate", {"outcome": verdict["outcome"], "checks": len(verdict["checks"]), "passed": passed})
@@ -108,7 +108,7 @@ def sample(review: pd.DataFrame, rows: pd.DataFrame, findings: pd.DataFrame | No
     if findings is not None and len(findings):
         found |= _under("found", {kind: int((findings["finding"] == kind).sum()) for kind in KINDS})
         unsound = int((findings["finding"] != KINDS[0]).sum())
-        found |= {"not sound": unsound / len(findings)} | ends("not sound", wilson(unsound, len(findings)))
+        found |= share("not sound", unsound, len(findings))
     return _under("sample", found)
 
 
@@ -168,8 +168,7 @@ def _range(rows: pd.DataFrame, level: float) -> Numbers:
     """Coverage with its interval, and the median width as a share of the value."""
     low, high = (rows[name] for name in range_columns(level))
     inside = int(((rows["price"] >= low) & (rows["price"] <= high)).sum())
-    found = {"coverage": inside / len(rows)} | ends("coverage", wilson(inside, len(rows)))
-    return found | {"median width": float(((high - low) / rows["value"]).median())}
+    return share("coverage", inside, len(rows)) | {"median width": float(((high - low) / rows["value"]).median())}
 
 
 def _chasing(rows: pd.DataFrame) -> Iterator[tuple[str, float | int]]:
