@@ -212,7 +212,7 @@ def _tell_registry(line: Line, card: Mapping[str, Any]) -> None:
     try:
         tracking = connect(line.market)
         with answering(tracking.uri):
-            version = registry.find(tracking, card["name"], card["digest"])
+            version = registry.kept(tracking, card) or registry.find(tracking, card["name"], card["digest"])
             if version is None:
                 raise TrackingError(f"it has no version of bundle {card['digest'][:12]}")
             registry.crown(tracking, version, ledger.of(line.market))

@@ -79,7 +79,8 @@ def find_champion(tracking: Tracking, candidate: Candidate, folder: Path) -> Cha
     """
     name, line = model_name(candidate.market), ledger.head(candidate.market)
     digest = line.digest if line else store.pointed(candidate.market)
-    version = registry.find(tracking, name, digest) if digest else registry.champion(tracking, name)
+    tag = line.tag if line else None
+    version = registry.find(tracking, name, digest, tag) if digest else registry.champion(tracking, name)
     resigning.begin()
     if digest is None and version is None:
         return _champion(store.latest_promoted(candidate.market))
@@ -151,10 +152,12 @@ def _decide(
     reigns = champion is not None and champion.card["digest"] == candidate.digest
     if reigns and champion is not None and same_measure(champion.card, card):
         card = unregistered(champion.card)  # why it serves is what was said when it was promoted
+    elif reigns and champion is not None and "override" in champion.card:
+        card["override"] = champion.card["override"]
     version = registry.register(tracking, card, BUNDLE, store.numbers(card["name"]), evidence())
     card |= {"version": version.version, "run": version.run_id}
-    if reigns and champion is not None:  # what is signed of it tells more than what MLflow says
-        card |= {k: champion.card[k] for k in ("version", "run", "override") if k in champion.card}
+    if reigns and champion is not None:  # what is signed of it counts for more than what MLflow says
+        card |= {"version": champion.card["version"], "run": champion.card["run"]}
     worn = registry.judged_on(tracking, card)
     elsewhere = store.pointed_elsewhere(candidate.market)
     if experiment:
@@ -214,7 +217,7 @@ def evidence() -> list[tuple[Path, str]]:
 def _why(line: ledger.Line | None) -> str:
     """What is wrong with the store's copy."""
     trouble = store.trouble(line.tag) if line else None
-    return f" ({trouble})" if trouble else ""
+    return f" ({trouble}; if it was the key that was lost: {signing.ANEW})" if trouble else ""
 
 
 def _champion(stored: store.Stored | None) -> Champion | None:

@@ -105,9 +105,9 @@ def champion(tracking: Tracking, name: str) -> Registered | None:
     return _registered(tracking.client.get_model_version(name, str(aliases[CHAMPION])))
 
 
-def find(tracking: Tracking, name: str, digest: str) -> Registered | None:
-    """The first version of that bundle, or None."""
-    found = _version(tracking, name, digest, {})
+def find(tracking: Tracking, name: str, digest: str, tag: str | None = None) -> Registered | None:
+    """The version of that bundle that has the tag, else the first one, or None."""
+    found = _version(tracking, name, digest, {}, tag)
     return None if found is None else _registered(found)
 
 
@@ -168,10 +168,12 @@ def kept(tracking: Tracking, card: Mapping[str, Any]) -> Registered | None:
     return replace(own, run_id=str(card["run"])) if own.digest == card["digest"] else None
 
 
-def _version(tracking: Tracking, name: str, digest: str, taken: Mapping[str, str]) -> ModelVersion | None:
+def _version(
+    tracking: Tracking, name: str, digest: str, taken: Mapping[str, str], tag: str | None = None
+) -> ModelVersion | None:
     found = tracking.client.search_model_versions(f"name = '{name}' and tags.`{DIGEST}` = '{digest}'")
     own = [v for v in found if taken.get(str(v.version), digest) == digest]
-    return min(own, key=lambda v: int(v.version), default=None)
+    return min(own, key=lambda v: (f"{name}:v{v.version}" != tag, int(v.version)), default=None)
 
 
 def _registered(found: ModelVersion) -> Registered:

@@ -33,7 +33,7 @@ from pipelines.places import STATE
 from pipelines.tracking import home
 
 PRIVATE, PUBLIC = "private.pem", "public.pem"
-ANEW = "bring it back from a backup, or sign anew: python -m pipelines.champions sign --why '...'"
+ANEW = "bring it back from a backup, or sign anew: make sign WHY='...'"
 
 
 class KeyFault(Fault):
@@ -125,7 +125,7 @@ def _private() -> ec.EllipticCurvePrivateKey:
             raise KeyFault(
                 f"{path} has the mode {stat.S_IMODE(open_to):o}, so others may read or change the private key. "
                 f"If nobody has: chmod 700 {place.parent} && chmod 600 {place}. Else sign anew, with another key: "
-                f"delete {place.parent}, then python -m pipelines.champions sign --why '...'"
+                f"delete {place.parent}, then make sign WHY='...'"
             )
     try:
         key = load_pem_private_key(raw, None)
