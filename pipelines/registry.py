@@ -28,9 +28,10 @@ from pipelines.candidate_run import (
     run_metrics,
     run_params,
 )
-from pipelines.card import page, reigns
+from pipelines.card import reigns
 from pipelines.ledger import Line
 from pipelines.provenance import LIBRARIES
+from pipelines.summary import description
 from pipelines.tracking import DIGEST, NOTE, Tracking, find_or_create_run, log
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def register(
         run,
         params=run_params(card),
         metrics=run_metrics(card),
-        tags=lineage_tags(card) | {NOTE: page(card)},
+        tags=lineage_tags(card) | {NOTE: description(card)},
         files=evidence,
     )
     known = _version(tracking, card["name"], card["digest"], taken)
@@ -147,6 +148,17 @@ def fetch(tracking: Tracking, version: Registered, folder: Path) -> tuple[Path, 
     return (bundle, card) if card.get("digest") == version.digest else None
 
 
+def artifacts(tracking: Tracking, run_id: str, folder: Path) -> Path | None:
+    """The run's artifacts, fetched into the folder; None where they are lost."""
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return Path(download_artifacts(run_id=run_id, dst_path=str(folder), tracking_uri=tracking.uri))
+    except (MlflowException, OSError):
+        return None
+
+
 def _version(tracking: Tracking, name: str, digest: str, taken: Mapping[str, str]) -> ModelVersion | None:
     found = tracking.client.search_model_versions(f"name = '{name}' and tags.`{DIGEST}` = '{digest}'")
     own = [v for v in found if taken.get(str(v.version), digest) == digest]
@@ -176,7 +188,7 @@ def _create_version(
     tags = lineage_tags(card) | {DIGEST: digest}
     while True:
         made = client.create_model_version(
-            name, f"models:/{model_id}", run_id, tags=tags, description=page(card), model_id=model_id
+            name, f"models:/{model_id}", run_id, tags=tags, description=description(card), model_id=model_id
         )
         whose = taken.get(str(made.version))
         if whose == digest or (whose is None and int(made.version) > max(own, default=0)):
@@ -267,5 +279,5 @@ def _describe(tracking: Tracking, version: ModelVersion, card: Mapping[str, Any]
     for key, value in lineage_tags(card).items():
         if version.tags.get(key) != value:
             tracking.client.set_model_version_tag(version.name, str(version.version), key, value)
-    if version.description != (text := page(card)):
+    if version.description != (text := description(card)):
         tracking.client.update_model_version(version.name, str(version.version), description=text)

@@ -1,8 +1,9 @@
 """The BentoML store: the versions that may be served, and the pointer to the one that is.
 
-A version's folder holds `bundle/`, `card.json` and, under `memory/`, newer memories of sales by their
-digest; `.assay/champion.json` names the champion, its digest and the memory it is served with where that
-is not its own. What is in a folder is believed only when its digests agree.
+A version's folder holds `bundle/`, `card.json`, the pages that tell of it (`report.html`) and, under
+`memory/`, newer memories of sales by their digest; `.assay/champion.json` names the champion, its digest and
+the memory it is served with where that is not its own. What is in a folder is believed only when its digests
+agree.
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from models.bundle import FORMAT, MANIFEST, BundleError, bundle_digest, read_bundle, write_memory
 from models.fault import Fault
-from models.files import read_json, sync, write_json
+from models.files import read_json, sync, write_bytes, write_json
 from models.valuer import Valuer
 from pipelines.card import model_name, model_tag
-from pipelines.places import STATE
+from pipelines.places import REPORT, STATE
 from pipelines.tracking import home
 
 
@@ -38,6 +40,10 @@ class Stored:
     @property
     def bundle(self) -> Path:
         return self.folder / "bundle"
+
+    @property
+    def report(self) -> Path:
+        return self.folder / REPORT.name
 
     def memory(self, digest: str) -> Path:
         """Where a newer memory of sales of this model is kept."""
@@ -116,8 +122,11 @@ def read(stored: Stored) -> Valuer:
     return read_bundle(stored.bundle, None if memory is None else stored.memory(memory))[0]
 
 
-def put(card: Mapping[str, Any], bundle: Path) -> Stored:
+def put(card: Mapping[str, Any], bundle: Path, pages: Mapping[str, bytes] = MappingProxyType({})) -> Stored:
     """Imports the bundle as the card's version, unless it is there; what is damaged is replaced.
+
+    Args:
+        pages: name -> content of the files that tell of the version; those kept already, and not named, stay.
 
     Raises:
         BundleError: when the bundle is damaged or is not the one of the card.
@@ -135,9 +144,13 @@ def put(card: Mapping[str, Any], bundle: Path) -> Stored:
             f"`dvc repro`; else set MLFLOW_TRACKING_URI or BENTOML_HOME"
         )
     if stored is None:
-        _import(tag, card, bundle, folder)
-    elif stored.card != card:
-        write_json(folder / "card.json", dict(card))
+        _import(tag, card, bundle, pages, folder)
+    else:
+        if stored.card != card:
+            write_json(folder / "card.json", dict(card))
+        for name, page in pages.items():
+            if not (folder / name).is_file() or (folder / name).read_bytes() != page:
+                write_bytes(folder / name, page)
     if (stored := _stored(folder)) is None:
         raise BundleError(f"{folder} could not be written whole; check the disk, then run `dvc repro`")
     return stored
@@ -192,7 +205,7 @@ def _remembers(stored: Stored, memory: str) -> bool:
         return False
 
 
-def _import(tag: str, card: Mapping[str, Any], bundle: Path, folder: Path) -> None:
+def _import(tag: str, card: Mapping[str, Any], bundle: Path, pages: Mapping[str, bytes], folder: Path) -> None:
     import bentoml
     from bentoml._internal.models import ModelStore
 
@@ -205,6 +218,8 @@ def _import(tag: str, card: Mapping[str, Any], bundle: Path, folder: Path) -> No
     with bentoml.models.create(tag, labels=labels, _model_store=ModelStore(models)) as model:
         shutil.copytree(bundle, model.path_of("bundle"))
         write_json(Path(model.path_of("card.json")), dict(card))
+        for name, page in pages.items():
+            write_bytes(model.path_of(name), page)
     for path in (*folder.rglob("*"), folder, folder.parent, models):  # BentoML copies and doesn't sync
         sync(path)
 
