@@ -142,7 +142,7 @@ def study_section(exhibits: Exhibits) -> Section | None:
         f"{len(trials):,} trials: {len(finished):,} were finished, {stopped:,} stopped early as hopeless. The model "
         f"has the parameters of trial {best['trial']}."
     )
-    searched = [name for name in finished if name.startswith("params_")]
+    searched = [str(name) for name in finished if str(name).startswith("params_")]
     few = pd.concat([finished.head(NAMED), finished.iloc[NAMED:].tail(NAMED)])
     rows = [
         [Cell(f"trial {row['number']}"), Cell(f"{100 * row['value']:.2f}"), Cell(f"{row['rounds']:,.0f}")]

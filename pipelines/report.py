@@ -62,5 +62,5 @@ def publish(tracking: Tracking, card: Mapping[str, Any], told: Mapping[str, byte
     """Keeps the pages with the model's run, and in data/reports where that is about this model."""
     keep_files(tracking, card["run"], told)
     if EVALUATION.is_file() and read_json(EVALUATION).get("model") == card["digest"]:
-        for name, page in told.items():
-            write_bytes(REPORTS / name, page)
+        for name in (REPORT.name, REPORT_TEXT.name):
+            write_bytes(REPORTS / name, told[name])
