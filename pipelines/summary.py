@@ -43,6 +43,32 @@ ASKED = {
     "provenance": "Is it known where it comes from?",
     "cost": "Can it be served?",
 }
+#: Checks whose name is no figure of a ratio study.
+NAMES = {
+    "rows": "enough sales",
+    "complete": "every figure",
+    "segments": "every group of homes",
+    "champion": "error beside the champion's",
+    "churn": "typical move of values",
+    "churn_p95": "large moves of values",
+    "coverage": "prices inside the range",
+    "coverage_80": "prices inside the 80 % range",
+    "width": "width of the range",
+    "directions": "more of what is better never lowers a value",
+    "cliff": "no cliffs",
+    "twins": "equal homes, equal values",
+    "poison": "one absurd sale",
+    "too_good": "not too good to be true",
+    "validated": "sales as validated",
+    "committed": "code in a commit",
+    "locked": "libraries as locked",
+    "studied": "parameters as found",
+    "withdrawn": "not taken back by a person",
+    "milliseconds": "time for one answer",
+    "megabytes": "size",
+    "load_seconds": "time to be ready",
+    "slower": "time beside the champion's",
+}
 OUTCOMES = {"fail": "failed", "cannot tell": "cannot tell", "pass": "passed"}  # refusals first
 #: What MLflow's table of versions can hold in every database.
 LONGEST = 5000
@@ -65,13 +91,14 @@ def verdict_section(card: Mapping[str, Any], doubts: Sequence[str] = ()) -> Sect
     """
     verdict, override, holdout = card["verdict"], card.get("override"), card["holdout"]
     checks, passed = verdict["checks"], verdict["outcome"] == PASS
-    blocks: list[Block] = []
+    judged = f"{holdout['rows']:,} sales of {holdout['first']} to {holdout['last']}"
+    blocks: list[Block] = [Paragraph(f"{called(card)}, {card['market']['label']}, judged on {judged}.", tone=QUIET)]
     if override:
-        lead = f"Made champion all the same by {override['who']} on {override['at']}:"
+        lead = f"Made champion all the same by {override['who']} on {_when(override['at'])}:"
         blocks.append(Paragraph(override["why"], lead, BAD))
     if passed:
         since = card.get("promoted_at")
-        became = f" The gate made it the champion on {since}." if since else ""
+        became = f" The gate made it the champion on {_when(since)}." if since else ""
         blocks.append(Paragraph(f"All {len(checks)} checks of the gate passed.{became}"))
     else:
         short = sum(check["outcome"] != PASS for check in checks)
@@ -80,8 +107,6 @@ def verdict_section(card: Mapping[str, Any], doubts: Sequence[str] = ()) -> Sect
     if doubts:
         blocks += [Paragraph("", "It serves by an earlier verdict; by today's bounds it would be refused:", BAD)]
         blocks.append(Items(doubts))
-    judged = f"{holdout['rows']:,} sales of {holdout['first']} to {holdout['last']}"
-    blocks.append(Paragraph(f"{called(card)}, {card['market']['label']}, judged on {judged}.", tone=QUIET))
     return Section(SAID[verdict["outcome"]], [*blocks, *_next_steps(card)])
 
 
@@ -186,8 +211,13 @@ def _refusal(card: Mapping[str, Any]) -> str:
     if card.get("override"):
         return "The gate refused this model, because:"
     if since := card.get("promoted_at"):
-        return f"It has been the champion since {since}; judged again, it would be refused, because:"
+        return f"It has been the champion since {_when(since)}; judged again, it would be refused, because:"
     return "This model may not serve, because:"
+
+
+def _when(at: str) -> str:
+    """A moment as the ledger has it, for people: both are in UTC."""
+    return f"{at[:10]} {at[11:16]} UTC"
 
 
 def _next_steps(card: Mapping[str, Any]) -> Iterator[Block]:
@@ -216,13 +246,19 @@ def _check(check: Mapping[str, Any]) -> list[Cell]:
     name, figure, n = check["name"], finite(check.get("figure")), check.get("n")
     mark = GOOD if check["outcome"] == PASS else BAD
     return [
-        Cell(MEANINGS.get(name, name.replace("_", " ").replace(".", ": ")), note=check["reason"]),
+        Cell(_named(name), note=check["reason"]),
         Cell(OUTCOMES[check["outcome"]], mark),
         Cell(check.get("told") or shown(name, figure)),
         Cell(_interval(name, check.get("low"), check.get("high"), check.get("about", ""))),
         Cell(check["bound"]),
         Cell("" if n is None else f"{n:,}"),
     ]
+
+
+def _named(check: str) -> str:
+    reference = check.removeprefix("reference.")
+    told = f"against {reference}" if reference != check else check
+    return NAMES.get(check) or MEANINGS.get(check) or told.replace("_", " ")
 
 
 def _group(row: Mapping[str, Any]) -> list[Cell]:
