@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from models.bundle import BundleError, bundle_digest, read_bundle
 from models.files import write_json
 from models.valuer import PROPERTY
+from pipelines.beside_runs import log_beside
 from pipelines.candidate_run import (
     HELD_OUT,
     holdout_tag,
@@ -80,6 +81,7 @@ def register(
         tags=lineage_tags(card) | {NOTE: description(card)},
         files=evidence,
     )
+    log_beside(tracking, card)
     known = _version(tracking, card["name"], card["digest"], taken)
     if known is None:
         known = _create_version(tracking, run, card, bundle, taken)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from serving.sound import is_sound
 REPAIR = "run `make repro` to train, judge and promote a model"
 #: What an answer says of the model, beside its memory of sales; the rest of the card is at GET /model.
 CITED = ("name", "version", "digest", "run", "data", "commit")
+#: What promotion lays beside the bundle for people: the report of the version, and the Data Docs it links to.
+REPORT, DATA_DOCS = "report.html", "validation.html"
 _DIGEST = re.compile("[0-9a-f]{64}")
 
 
@@ -49,12 +52,13 @@ class Pointer:
 class Champion:
     """What is being served. One object, so that no answer can mix two models or two memories.
 
-    `memory` is the digest of the valuer's memory of sales.
+    `memory` is the digest of the valuer's memory of sales; `pages` are the files for people, by their name.
     """
 
     valuer: Valuer
     card: dict[str, Any]
     memory: str
+    pages: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def market(self) -> Market:
@@ -113,6 +117,7 @@ def load_champion(pointer: Pointer) -> Champion:
         card = read_json(directory / "card.json")
         promised = {pointer.digest, card["digest"]}
         card = {key: card[key] for key in CITED} | card
+        pages = {name: (directory / name).read_bytes() for name in (REPORT, DATA_DOCS) if (directory / name).is_file()}
     except BundleError as error:
         raise NoChampion(f"{pointer.tag} is damaged: {error}") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -121,7 +126,7 @@ def load_champion(pointer: Pointer) -> Champion:
         other = " and ".join(sorted(promised - {digest}))
         raise NoChampion(f"{pointer.tag} holds the bundle {digest}, but {other} was promoted; {REPAIR}")
     _prove(valuer, pointer.tag)
-    return Champion(valuer, card, known)
+    return Champion(valuer, card, known, pages)
 
 
 def _memory(directory: Path, pointer: Pointer) -> Path | None:
