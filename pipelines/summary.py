@@ -107,7 +107,7 @@ def verdict_section(card: Mapping[str, Any], doubts: Sequence[str] = ()) -> Sect
     if doubts:
         blocks += [Paragraph("", "It serves by an earlier verdict; by today's bounds it would be refused:", BAD)]
         blocks.append(Items(doubts))
-    return Section(SAID[verdict["outcome"]], [*blocks, *_next_steps(card)])
+    return Section(SAID[verdict["outcome"]], [*blocks, Paragraph(_in_short(card)), *_next_steps(card)])
 
 
 def tone(card: Mapping[str, Any], doubts: Sequence[str] = ()) -> str:
@@ -116,9 +116,9 @@ def tone(card: Mapping[str, Any], doubts: Sequence[str] = ()) -> str:
 
 def compared_section(card: Mapping[str, Any]) -> Section:
     """The model beside the champion and the reference models, on the same sales."""
-    champion, intervals = card["verdict"].get("champion"), card["intervals"]
+    champion, intervals = _rival(card), card["intervals"]
     models = {"this model": card["figures"]}
-    if champion and champion["digest"] != card["digest"]:
+    if champion:
         models[f"champion {champion['tag']}"] = champion["figures"]
     models |= {name.replace("_", " "): figures for name, figures in card["references"].items()}
     models["this model, frozen at its training"] = card["frozen"]
@@ -220,14 +220,33 @@ def _when(at: str) -> str:
     return f"{at[:10]} {at[11:16]} UTC"
 
 
+def _in_short(card: Mapping[str, Any]) -> str:
+    """The typical error, beside the champion's and that of the best reference model."""
+    told = shown("mdape", finite(card["figures"].get("mdape")))
+    ends = _interval("mdape", *(card["intervals"].get("mdape") or (None, None)))
+    beside = [f" (95 % interval {ends})"] if ends else []
+    if champion := _rival(card):
+        beside.append(
+            f"; the champion's, {champion['tag']}, {shown('mdape', finite(champion['figures'].get('mdape')))}"
+        )
+    known = {name: error for name, row in card["references"].items() if (error := finite(row.get("mdape"))) is not None}
+    if known:
+        best = min(known, key=lambda name: known[name])
+        beside.append(f"; that of the best simple way, {best.replace('_', ' ')}, {shown('mdape', known[best])}")
+    return f"Its typical error is {told}{''.join(beside)}."
+
+
+def _rival(card: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The champion that it was compared with, where that is another model."""
+    champion: Mapping[str, Any] | None = card["verdict"].get("champion")
+    return champion if champion and champion["digest"] != card["digest"] else None
+
+
 def _next_steps(card: Mapping[str, Any]) -> Iterator[Block]:
-    champion = card["verdict"].get("champion")
     if card.get("promoted_at"):
         yield Paragraph("While it serves, this goes back to the champion before it:")
         yield Command("make rollback WHY='...'")
         return
-    if champion:
-        yield Paragraph(f"It was compared with the champion {champion['tag']}.")
     if card["verdict"]["outcome"] != PASS and card.get("version"):
         yield Paragraph("A person may overrule the gate; the reason is kept in the ledger and told in every answer:")
         yield Command(f"python -m pipelines.champions promote v{card['version']} --why '...'")
