@@ -162,8 +162,8 @@ def _plain(text: str) -> str:
 
 
 def _said(text: str) -> str:
-    """Escaped, so that it is safe; what stands in backticks becomes code."""
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
+    """Escaped, so that it is safe; what stands in backticks becomes code, and no line ends before a percent sign."""
+    return re.sub(r"(?<=\d) %", "&nbsp;%", re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text)))
 
 
 def _base64(data: bytes) -> str:

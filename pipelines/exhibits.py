@@ -40,15 +40,18 @@ PICTURES = {
     "confidence_kept": ("Is the confidence earned?", "On the line, values are as often right as they claim to be."),
     "churn": ("What moves values", "The further left a line, the less values move for nothing."),
     "shap_summary": ("What values rest on (SHAP)", "The heaviest fact on top; right of the middle it raises a value."),
-    "ratio_map": ("Where values are high or low", "Red is above the price paid, blue below; no patch should be red."),
+    "ratio_map": (
+        "Where values are high or low",
+        "Red is above the price paid, blue below; no patch should be one colour.",
+    ),
     "location_effect": ("What the place is worth", "The same home, moved over the map."),
     "market_index": ("The market's level", "What an unchanged home would have fetched, by month."),
-    "shap_interaction": ("Two facts together (SHAP)", "Where colours part, one fact's worth hangs on the other."),
+    "shap_interaction": ("Two facts together (SHAP)", "The darker, the more one fact's worth hangs on the other."),
 }
 #: The same of plots that are drawn for each of several facts.
 FAMILIES = {
-    "shap_": "What the fact adds to the value of each home (SHAP).",
-    "partial_": "The value of typical homes where this fact alone is changed.",
+    "shap_": ("{} in each home (SHAP)", "What the fact adds to or takes from each home's value."),
+    "partial_": ("{} changed alone", "The mean value of the same homes where this fact is another."),
 }
 SEARCH = {
     "history": ("How the search went", "The error of each trial, and the best so far."),
@@ -182,8 +185,7 @@ def _read_as(name: str) -> tuple[str, str]:
     """What a plot is called and how it is read."""
     if name in PICTURES:
         return PICTURES[name]
-    words = name.replace("_", " ")
-    for family, says in FAMILIES.items():
+    for family, (title, says) in FAMILIES.items():
         if name.startswith(family):
-            return words.removeprefix(family.replace("_", " ")).capitalize(), says
-    return words.capitalize(), ""
+            return title.format(name.removeprefix(family).replace("_", " ").capitalize()), says
+    return name.replace("_", " ").capitalize(), ""

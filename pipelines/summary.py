@@ -121,7 +121,7 @@ def compared_section(card: Mapping[str, Any]) -> Section:
     if champion:
         models[f"champion {champion['tag']}"] = champion["figures"]
     models |= {name.replace("_", " "): figures for name, figures in card["references"].items()}
-    models["this model, frozen at its training"] = card["frozen"]
+    models["this model, frozen"] = card["frozen"]
     heads = ["figure", *models]
     heads.insert(2, "95 % interval")
     rows = []
@@ -226,9 +226,8 @@ def _in_short(card: Mapping[str, Any]) -> str:
     ends = _interval("mdape", *(card["intervals"].get("mdape") or (None, None)))
     beside = [f" (95 % interval {ends})"] if ends else []
     if champion := _rival(card):
-        beside.append(
-            f"; the champion's, {champion['tag']}, {shown('mdape', finite(champion['figures'].get('mdape')))}"
-        )
+        its = shown("mdape", finite(champion["figures"].get("mdape")))
+        beside.append(f"; the champion's, {champion['tag']}, {its}")
     known = {name: error for name, row in card["references"].items() if (error := finite(row.get("mdape"))) is not None}
     if known:
         best = min(known, key=lambda name: known[name])
@@ -289,7 +288,7 @@ def _group(row: Mapping[str, Any]) -> list[Cell]:
         Cell(shown("mdape", finite(row.get("mdape")))),
         Cell(shown("median_ratio", finite(row.get("median_ratio")))),
         Cell(percent(row.get("coverage"))),
-        Cell("none" if against is None else f"{100 * against:+.2f}"),
+        Cell("none" if against is None else _points(against)),
         Cell(row["says"], bad or QUIET),
     ]
 
@@ -300,5 +299,10 @@ def _interval(name: str, low: Any, high: Any, about: str = "") -> str:
     if None in ends:
         return ""
     if about == "champion":
-        return " to ".join(f"{100 * (end or 0):+.2f}" for end in ends)
+        return " to ".join(_points(end or 0) for end in ends)
     return " to ".join(percent(end) if about == "calibration" else shown(name, end) for end in ends)
+
+
+def _points(error: float) -> str:
+    """Hundredths with their sign; nothing is plus zero."""
+    return f"{round(100 * error, 2) + 0.0:+.2f}"
