@@ -66,7 +66,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """`words`: the columns that hold words rather than figures; the first is what the row is about."""
+    """`words`: the columns that hold words rather than figures; the first is what the row is about.
+
+    `says` stands above it, as far as the heading has not said all.
+    """
 
     says: str
     heads: Sequence[str]
@@ -146,7 +149,8 @@ def _marked(block: Block) -> list[str]:
         case Table():
             rule = "|".join("---" if i in block.words else "---:" for i in range(len(block.heads)))
             rows = [" | ".join(map(_cell, row)) for row in block.rows]
-            return [f"| {' | '.join(map(_plain, block.heads))} |", f"|{rule}|", *(f"| {row} |" for row in rows)]
+            said = [_plain(block.says), ""] if block.says else []
+            return [*said, f"| {' | '.join(map(_plain, block.heads))} |", f"|{rule}|", *(f"| {row} |" for row in rows)]
 
 
 def _cell(cell: Cell) -> str:

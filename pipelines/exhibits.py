@@ -42,7 +42,7 @@ PICTURES = {
     "shap_summary": ("What values rest on (SHAP)", "The heaviest fact on top; right of the middle it raises a value."),
     "ratio_map": (
         "Where values are high or low",
-        "Red is above the price paid, blue below; no patch should be one colour.",
+        "Red is above the price, blue below; no patch should be one colour.",
     ),
     "location_effect": ("What the place is worth", "The same home, moved over the map."),
     "market_index": ("The market's level", "What an unchanged home would have fetched, by month."),
@@ -173,7 +173,7 @@ def experiments_section(card: Mapping[str, Any], experiments: str) -> Section | 
         if len(rows) > 2:  # heads and rule
             words = [i for i, rule in enumerate(rows[1]) if not rule.endswith(":")] or [0]
             cells = [[Cell(text) for text in row] for row in rows[2:]]
-            blocks += [Heading(title), Table(title, rows[0], cells, words)]
+            blocks += [Heading(title), Table("", rows[0], cells, words)]
     return Section("What was tried, and what failed", blocks) if len(blocks) > 1 else None
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from models.files import read_json, write_bytes
+from models.gate.check import PASS
 from pipelines.card import called
 from pipelines.document import Document, html, markdown
 from pipelines.exhibits import Exhibits, data_section, experiments_section, pictures_section, study_section
@@ -30,9 +31,9 @@ from pipelines.tracking import Tracking, keep_files
 def document(card: Mapping[str, Any], exhibits: Exhibits, doubts: Sequence[str] = ()) -> Document:
     """
     Args:
-        doubts: why a model that serves would be refused by today's bounds; told where its own verdict doesn't say so.
+        doubts: why a model that serves would be refused by today's bounds; told where its own verdict is a pass.
     """
-    doubts = () if list(doubts) == card["verdict"]["reasons"] else doubts
+    doubts = doubts if card["verdict"]["outcome"] == PASS else ()
     sections = [
         verdict_section(card, doubts),
         compared_section(card),
