@@ -49,17 +49,16 @@ def signed_memory(folder: Path, memory: str, key: bytes) -> Path:
 
 def _vouched(folder: Path, subject: str, key: bytes) -> dict[str, str]:
     path = signature_file(folder, subject)
-    raw = _bytes(path)
     try:
-        return vouched(raw, key)
+        return vouched(_bytes(path, ": what it would vouch for was altered, or never signed"), key)
     except SignatureError as error:
         raise SignatureError(f"{path}: {error}") from None
 
 
-def _bytes(path: Path) -> bytes:
+def _bytes(path: Path, absent: str = "") -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise SignatureError(f"{path} is not there: what it would vouch for was altered, or never signed") from None
+        raise SignatureError(f"{path} is not there{absent}") from None
     except OSError as error:
         raise SignatureError(f"{path} can't be read: {error}") from None

@@ -126,6 +126,8 @@ def verify(market: str, _: argparse.Namespace) -> None:
         elif ledger.evidence_of(stored.card) != line.evidence:
             wrong.append(f"the verdict on {line.tag} in the store is not the one of line {line.number} of the ledger")
     line = _head(market)
+    if (doubt := _memory(line)) is not None:
+        wrong.append(doubt)
     wrong += [f"{seen.place}: {seen.says}" for seen in (_pointer(line), _registry(line)) if seen.right is False]
     print(f"{len(told)} decisions, each following from the one before; {len(latest)} models have served")
     if wrong:
@@ -176,9 +178,18 @@ def _earlier(market: str, line: Line, asked: str | None) -> store.Stored:
 
 def _store(line: Line) -> Seen:
     stored = store.find(line.market, line.digest)
-    trouble = store.trouble(line.tag) or "another bundle has its place"
-    says = f"no whole copy of it: {trouble}" if stored is None else f"{stored.folder}, signed, every digest right"
-    return Seen("store", says, stored is not None)
+    if stored is None:
+        return Seen("store", f"no whole copy of it: {store.trouble(line.tag) or 'another bundle has its place'}", False)
+    doubt = _memory(line)
+    return Seen("store", doubt or f"{stored.folder}, signed, every digest right", doubt is None)
+
+
+def _memory(line: Line) -> str | None:
+    """What is wrong with the memory of sales that the champion is to be served with."""
+    stored = store.find(line.market, line.digest)
+    if stored is None or line.memory is None or store.remembers(stored, line.memory):
+        return None
+    return f"the memory {line.memory[:12]} of {line.tag} is not whole in the store, or not as it was signed"
 
 
 def _pointer(line: Line) -> Seen:

@@ -88,6 +88,7 @@ def find_champion(tracking: Tracking, candidate: Candidate, folder: Path) -> Cha
     if (champion := _champion(store.find(candidate.market, digest))) is not None:
         return champion
     if version is not None and (fetched := _fetched(tracking, version, line, folder)) is not None:
+        print(f"The champion {fetched.tag} is brought back from MLflow, as it was signed{_why(line)}")
         return fetched
     if digest == candidate.digest:
         return None  # its files are the candidate's: judged and promoted again, it is whole again
@@ -95,9 +96,9 @@ def find_champion(tracking: Tracking, candidate: Candidate, folder: Path) -> Cha
         return None  # this version of the code can neither serve it nor compare with it
     raise PromoteError(
         f"the champion of {name}, bundle {digest}, is neither whole in the store nor in MLflow's artifacts, as signed "
-        f"with the key in {signing.key_folder()}{_why(line)}. Bring one of them, or that key, back from a backup; or, "
-        f"to begin anew without it, delete the alias 'champion' of {name} in MLflow, {store.pointer_file()} and "
-        f"{ledger.ledger_file()}, then run `dvc repro`"
+        f"with the key in {signing.key_folder()}{_why(line)}. Bring one of them, or that key, back from a backup (a "
+        f"lost key: `make sign`); or, to begin anew without it, delete the alias 'champion' of {name} in MLflow, "
+        f"{store.pointer_file()} and {ledger.ledger_file()}, then run `dvc repro`"
     )
 
 
@@ -217,7 +218,7 @@ def evidence() -> list[tuple[Path, str]]:
 def _why(line: ledger.Line | None) -> str:
     """What is wrong with the store's copy."""
     trouble = store.trouble(line.tag) if line else None
-    return f" ({trouble}; if it was the key that was lost: {signing.ANEW})" if trouble else ""
+    return f" (the store's: {trouble})" if trouble else ""
 
 
 def _champion(stored: store.Stored | None) -> Champion | None:

@@ -180,7 +180,7 @@ def point_to(stored: Stored, memory: str | None = None) -> None:
         memory: the digest of the memory to serve it with; None leaves the one it is served with. One that is not
             whole any more gives way to the bundle's own.
     """
-    memory = memory if memory and _remembers(stored, memory) else refreshed_memory(stored)
+    memory = memory if memory and remembers(stored, memory) else refreshed_memory(stored)
     pointer = {"tag": stored.tag, "digest": stored.card["digest"], "market": stored.card["market"]["name"]}
     if memory is not None:
         pointer["memory"] = memory
@@ -194,7 +194,7 @@ def refreshed_memory(stored: Stored) -> str | None:
     digest = str(pointer.get("memory"))
     if pointer.get("digest") != stored.card["digest"] or "memory" not in pointer:
         return None
-    return digest if _remembers(stored, digest) else None
+    return digest if remembers(stored, digest) else None
 
 
 def put_memory(stored: Stored, valuer: Valuer) -> str:
@@ -215,7 +215,7 @@ def _pointer() -> dict[str, Any]:
     return _read(pointer_file()) or {}
 
 
-def _remembers(stored: Stored, memory: str) -> bool:
+def remembers(stored: Stored, memory: str) -> bool:
     """Whether that memory is whole beside the version, and signed."""
     try:
         return bundle_digest(signed_memory(stored.folder, memory, signing.public_key())) == memory
