@@ -22,8 +22,10 @@ ROOT = Path(__file__).parents[1]
 
 def lose_registry(place: Path, empty_mlflow: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Goes on in a copy of the project whose MLflow database is lost: a process keeps a deleted one open."""
-    for name in ("data", ".assay"):
+    for name in ("data", ".assay", ".git"):
         shutil.copytree(name, place / name)
+    for name in (".gitignore", "params.yaml", "requirements.lock"):
+        shutil.copy(name, place)
     shutil.copy(empty_mlflow, place / "mlflow.db")
     monkeypatch.setenv("BENTOML_HOME", str(place / ".assay/bentoml"))
     monkeypatch.chdir(place)
