@@ -141,10 +141,9 @@ def sign(market: str, given: argparse.Namespace) -> None:
         line = _head(market)
         signed = resigning.anew()
         print(f"Signed with the key in {signing.key_folder()}: {', '.join(signed) or 'nothing'}")
-        if (trouble := store.trouble(line.tag)) is not None:
-            raise Fault(
-                f"the champion {line.tag} is not what the ledger names ({trouble}); bring it back from a backup"
-            )
+        if store.find(market, line.digest) is None:
+            why = store.trouble(line.tag) or "another bundle has its place"
+            raise Fault(f"the champion {line.tag} is not what the ledger names ({why}); bring it back from a backup")
         ledger.record(market, ledger.SIGNED, given.why, line.tag, line.digest, line.memory, line.evidence)
 
 

@@ -94,7 +94,7 @@ def contents(stored: Stored, line: Line, seed: int, findings: Path | None) -> di
     card, decisions, bundle = stored.card, ledger.of(line.market), _bundle(stored)
     train, homes, valued, trials = (pd.read_parquet(path) for path in (TRAIN, HOLDOUT, VALUED, TRIALS))
     accepted = pd.read_parquet(SALES)
-    live = read_bundle(stored.bundle)[0].refreshed(accepted)
+    live = read_bundle(stored.bundle, seal=stored.card["digest"])[0].refreshed(accepted)
     valued = valued.assign(**champion_before(card, homes.set_index("sale_id").loc[valued["sale_id"]], accepted))
     sales = fates(pd.read_parquet(RAW), pd.read_parquet(SET_ASIDE), train, homes)
     told = tables(live, homes, valued, sales, f"{card['digest']}:{line.number}")
@@ -139,7 +139,7 @@ def champion_before(card: Mapping[str, Any], homes: pd.DataFrame, accepted: pd.D
     stored = store.find(card["market"]["name"], before["digest"]) if before else None
     if stored is None:
         return {}
-    rival = read_bundle(stored.bundle)[0]
+    rival = read_bundle(stored.bundle, seal=stored.card["digest"])[0]
     days, facts = homes["sale_date"], rival.market.field_names
     if days.min() < pd.Timestamp(rival.trained_day) or not set(facts) <= set(homes):
         return {}

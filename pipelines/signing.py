@@ -70,13 +70,19 @@ def public_key() -> bytes:
         KeyFault: when there is none, it is not the private one's, or the private one is open to others.
     """
     place = key_folder() / PUBLIC
-    try:
-        public = place.read_bytes()
-    except FileNotFoundError:
-        raise KeyFault(f"{place} is not there; {ANEW}") from None
-    if (key_folder() / PRIVATE).exists() and _public(_private()) != public:
-        raise KeyFault(f"{place} is not the key of {PRIVATE} beside it: it was altered; bring both back from a backup")
-    return public
+    if not (key_folder() / PRIVATE).exists():
+        if not place.exists():
+            raise KeyFault(f"{place} is not there; {ANEW}")
+        return place.read_bytes()
+    own = _public(_private())
+    if not place.exists():
+        write_bytes(place, own)
+    elif place.read_bytes() != own:
+        raise KeyFault(
+            f"{place} is not the key of {PRIVATE} beside it: one of them was altered. Compare it with a backup; where "
+            f"it is the public one, delete it, and `dvc repro` writes it anew"
+        )
+    return own
 
 
 def sign(files: Path) -> bytes:
@@ -129,10 +135,13 @@ def _private() -> ec.EllipticCurvePrivateKey:
             )
     try:
         key = load_pem_private_key(raw, None)
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise ValueError("it is not an EC key")
     except (ValueError, TypeError) as error:
-        raise KeyFault(f"the private key {place} can't be read ({error}); {ANEW}") from None
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise KeyFault(f"the private key {place} is not an EC key; {ANEW}")
+        raise KeyFault(
+            f"the private key {place} can't be read ({error}); bring it back from a backup, or delete {place.parent} "
+            f"and sign anew: make sign WHY='...'"
+        ) from None
     return key
 
 
