@@ -26,7 +26,8 @@ def begin() -> None:
         return
     if next(store.models_folder().glob(f"*/*/{SIGNATURES}"), None) is not None:
         raise signing.KeyFault(
-            f"models in {store.models_folder()} are signed, and the key {signing.key_folder()} is gone; {signing.ANEW}"
+            f"models in {store.models_folder()} are signed, and the key in {signing.key_folder()} is gone; "
+            f"{signing.ANEW}; or, to begin without these models, move their folder away"
         )
     signing.make_keys(signing.key_folder())
     sign_known()
