@@ -1,7 +1,7 @@
 # `make help` explains the targets. Only Python 3.11 to 3.13, git and make are needed.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run env repro refresh scorecard status history rollback verify serve ui docs experiments drills evidence compare test lint format types bento lock
+.PHONY: help run env repro refresh scorecard status history rollback verify sign serve ui docs experiments drills evidence compare test lint format types bento lock
 
 VENV ?= .venv
 SERVE_PORT ?= 3000
@@ -69,6 +69,9 @@ rollback: env ## Back to the champion before, without MLflow or network (make ro
 
 verify: env ## The ledger's chain, and that store and registry are what it says
 	@python -m pipelines.champions verify
+
+sign: env ## After the key was lost: a new one, and every version that the ledger knows signed with it (make sign WHY='...')
+	@python -m pipelines.champions sign --why "$$WHY"
 
 serve: env ## The endpoint and the MLflow UI on loopback, with an answered example, until Ctrl-C
 	@python -m serving.launch --port $(SERVE_PORT) --ui-port $(UI_PORT)

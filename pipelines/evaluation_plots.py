@@ -8,10 +8,13 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from models.valuer import Valuer
 from pipelines.figures import BLUE, GREY, ORANGE, save_figure
+
+OWN_PLOT = ("price_tier", "neighbourhood")  # ways to group that have a plot to themselves
 
 
 def draw_evaluation(
@@ -27,6 +30,8 @@ def draw_evaluation(
     save_figure(_price_and_value(valued, valuer.market.currency), directory / "value_by_price.png")
     save_figure(_by_month(valued), directory / "ratio_by_month.png")
     save_figure(_by_group(figures["segments"]["price_tier"], "Error by tier of value"), directory / "error_by_tier.png")
+    if kinds := {name: groups for name, groups in figures["segments"].items() if name not in OWN_PLOT}:
+        save_figure(_by_kind(kinds), directory / "error_by_kind.png")
     save_figure(_beside_references(figures), directory / "references.png")
     save_figure(_index(valuer), directory / "market_index.png")
     if "neighbourhood" in figures["segments"]:
@@ -66,14 +71,29 @@ def _by_month(valued: pd.DataFrame) -> Figure:
 
 
 def _by_group(groups: dict[str, dict[str, Any]], title: str) -> Figure:
+    figure, axes = plt.subplots(figsize=(max(5, 0.35 * len(groups)), 4))
+    _bars(axes, groups)
+    axes.set(ylabel="median error, %", title=f"{title} (sales in white)")
+    return figure
+
+
+def _by_kind(segments: dict[str, dict[str, dict[str, Any]]]) -> Figure:
+    widths = [len(groups) for groups in segments.values()]
+    size = (max(5, 0.8 * sum(widths)), 4)
+    figure, drawn = plt.subplots(1, len(widths), figsize=size, sharey=True, squeeze=False, width_ratios=widths)
+    for axes, (name, groups) in zip(drawn[0], segments.items(), strict=True):
+        _bars(axes, groups)
+        axes.set(title=name.replace("_", " "))
+    drawn[0][0].set(ylabel="median error, % (sales in white)")
+    return figure
+
+
+def _bars(axes: Axes, groups: dict[str, dict[str, Any]]) -> None:
     names = list(groups)
-    figure, axes = plt.subplots(figsize=(max(5, 0.35 * len(names)), 4))
     axes.bar(names, [100 * groups[n]["mdape"] for n in names], color=BLUE)
     for i, name in enumerate(names):
         axes.annotate(f"{groups[name]['n']}", (i, 0), ha="center", va="bottom", rotation=90, fontsize=7, color="white")
     axes.tick_params(axis="x", rotation=90)
-    axes.set(ylabel="median error, %", title=f"{title} (sales in white)")
-    return figure
 
 
 def _beside_references(figures: dict[str, Any]) -> Figure:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import getpass
 import logging
 import os
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,14 +22,14 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from models.fault import Fault
-from models.files import digest, file_digest, json_bytes, read_json
+from models.files import digest, file_digest, json_bytes, read_json, write_bytes
 from pipelines.places import BEST, STUDY, TRIALS
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-DIGEST, KIND, LOGGED = "assay.digest", "assay.kind", "assay.logged"
+DIGEST, KIND, LOGGED, KEPT = "assay.digest", "assay.kind", "assay.logged", "assay.kept"
 NOTE = "mlflow.note.content"
 PLOTS = (".html", ".png")
 SETTINGS = {
@@ -209,6 +210,18 @@ def log(
         client.log_text(run_id, text, name)
     client.set_terminated(run_id)
     client.set_tag(run_id, LOGGED, logged)
+
+
+def keep_files(tracking: Tracking, run_id: str, files: Mapping[str, bytes]) -> None:
+    """Artifacts by their name that are known only after all else is logged, unless the run already holds them."""
+    kept = digest(json_bytes({name: digest(content) for name, content in files.items()}))
+    if tracking.client.get_run(run_id).data.tags.get(KEPT) == kept:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in files.items():
+            write_bytes(Path(folder) / name, content)
+        tracking.client.log_artifacts(run_id, folder)
+    tracking.client.set_tag(run_id, KEPT, kept)
 
 
 def _later(client: MlflowClient, run: Run, metric: str) -> int:

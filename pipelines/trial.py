@@ -126,7 +126,7 @@ def against(candidate: Candidate, champion: Champion) -> tuple[Comparison, dict[
     """
     homes, nothing = candidate.homes, np.full(len(candidate.homes), np.nan)
     try:
-        rival = read_bundle(champion.bundle)[0]
+        rival = read_bundle(champion.bundle, seal=champion.card["digest"])[0]
         if absent := [name for name in rival.market.field_names if name not in homes]:
             problem = f"it values by {', '.join(absent)}, which these sales lack"
             return Comparison(champion.called, problem=problem), {}, nothing, None

@@ -141,7 +141,7 @@ def test_one_with_an_empty_holdout(champion):
 
 def test_one_with_narrow_ranges(champion):
     def change(told: pd.DataFrame) -> pd.DataFrame:
-        ends = [name for name in told if name.startswith(("low_", "high_"))]
+        ends = [name for name in map(str, told) if name.startswith(("low_", "high_"))]
         return told.assign(**{name: told["value"] + 0.6 * (told[name] - told["value"]) for name in ends})
 
     respoken(change)
