@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from models.files import file_digest
-from models.gate.check import PASS, finite
+from models.gate.check import PASS, ends, finite
 from pipelines.card import SAID
 from pipelines.places import SALES
 from pipelines.tracking import Tracking
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 HELD_OUT = "assay.holdout"
 #: Figures of the reference models and the champion that are worth a column in MLflow's table of runs.
 BESIDE = ("mdape", "ppe10", "r2", "cod")
+NAMED = 3  # checks that a run's name tells of
 
 
 def log_dataset(tracking: Tracking, run: Run, card: Mapping[str, Any]) -> None:
@@ -45,7 +46,10 @@ def log_dataset(tracking: Tracking, run: Run, card: Mapping[str, Any]) -> None:
 
 
 def people_name(card: Mapping[str, Any]) -> str:
-    outcome = "passed" if card["verdict"]["outcome"] == PASS else "refused"
+    """The run's name: in a table of runs it says what came of each, and on what account."""
+    against = [check["name"] for check in card["verdict"]["checks"] if check["outcome"] != PASS]
+    more = [f"{len(against) - NAMED} more"] if len(against) > NAMED else []
+    outcome = "passed" if card["verdict"]["outcome"] == PASS else f"refused: {', '.join([*against[:NAMED], *more])}"
     return f"{card['market']['name']} {card['digest'][:8]} {outcome}"
 
 
@@ -57,6 +61,8 @@ def run_params(card: Mapping[str, Any]) -> dict[str, Any]:
 def run_metrics(card: Mapping[str, Any]) -> dict[str, float]:
     verdict = card["verdict"]
     figures = dict(card["figures"]) | {f"range.{k}": card["range"].get(k) for k in ("coverage", "median_width")}
+    for name, interval in card["intervals"].items():
+        figures |= dict(zip((f"{name}.low", f"{name}.high"), ends(interval), strict=True))
     figures |= dict(card["churn"]) | {f"frozen.{name}": card["frozen"].get(name) for name in BESIDE}
     figures |= {f"backtest.{fold}.mdape": rows["candidate"].get("mdape") for fold, rows in card["backtest"].items()}
     beside = {f"reference.{name}": row for name, row in card["references"].items()}

@@ -27,8 +27,10 @@ from urllib.request import urlopen
 from models.fault import Fault
 from pipelines import ledger, registry, resigning, signing, store
 from pipelines.card import model_name, unregistered
+from pipelines.exhibits import Exhibits, kept_exhibits
 from pipelines.ledger import Line
 from pipelines.params import load_params
+from pipelines.report import pages, publish
 from pipelines.stage import run
 from pipelines.tracking import TrackingError, answering, connect
 
@@ -101,14 +103,17 @@ def promote(market: str, given: argparse.Namespace) -> None:
             )
         bundle, card = fetched
         at = ledger.now()
-        told = {"who": getpass.getuser(), "why": given.why, "at": at}
-        card = card | {"version": version.version, "run": version.run_id, "promoted_at": at, "override": told}
-        stored = store.put(card, bundle)
+        override = {"who": getpass.getuser(), "why": given.why, "at": at}
+        card = card | {"version": version.version, "run": version.run_id, "promoted_at": at, "override": override}
+        shown = registry.artifacts(tracking, version.run_id, Path(temporary) / "run")
+        told = pages(card, Exhibits() if shown is None else kept_exhibits(shown))
+        stored = store.put(card, bundle, told)
         evidence = ledger.evidence_of(card)
         ledger.record(market, ledger.OVERRIDDEN, given.why, stored.tag, card["digest"], None, evidence, at)
         store.point_to(stored)
         registry.register(tracking, unregistered(card), bundle, store.numbers(name))
         registry.crown(tracking, version, ledger.of(market))
+        publish(tracking, card, told)
         called = f"{stored.tag} (bundle {stored.card['digest'][:12]})"
         print(f"{called} is the champion now, against the gate; a server takes it at its next start")
 

@@ -21,6 +21,7 @@ from models.files import digest, write_bytes, write_json
 from models.signature import SignatureError, vouched
 from models.valuer import PROPERTY
 from pipelines import signing
+from pipelines.beside_runs import log_beside
 from pipelines.candidate_run import (
     HELD_OUT,
     holdout_tag,
@@ -30,9 +31,10 @@ from pipelines.candidate_run import (
     run_metrics,
     run_params,
 )
-from pipelines.card import apart_from_time, page, reigns
+from pipelines.card import apart_from_time, reigns
 from pipelines.ledger import Line
 from pipelines.provenance import LIBRARIES
+from pipelines.summary import description
 from pipelines.tracking import DIGEST, NOTE, Tracking, TrackingError, find_or_create_run, log
 
 if TYPE_CHECKING:
@@ -78,9 +80,10 @@ def register(
         run,
         params=run_params(card),
         metrics=run_metrics(card),
-        tags=lineage_tags(card) | {NOTE: page(card)},
+        tags=lineage_tags(card) | {NOTE: description(card)},
         files=evidence,
     )
+    log_beside(tracking, card)
     known = _version(tracking, card["name"], card["digest"], taken)
     if known is None:
         known = _create_version(tracking, run, card, bundle, taken)
@@ -168,6 +171,17 @@ def kept(tracking: Tracking, card: Mapping[str, Any]) -> Registered | None:
     return replace(own, run_id=str(card["run"])) if own.digest == card["digest"] else None
 
 
+def artifacts(tracking: Tracking, run_id: str, folder: Path) -> Path | None:
+    """The run's artifacts, fetched into the folder; None where they are lost."""
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return Path(download_artifacts(run_id=run_id, dst_path=str(folder), tracking_uri=tracking.uri))
+    except (MlflowException, OSError):
+        return None
+
+
 def _version(
     tracking: Tracking, name: str, digest: str, taken: Mapping[str, str], tag: str | None = None
 ) -> ModelVersion | None:
@@ -201,7 +215,7 @@ def _create_version(
     tags = lineage_tags(card) | {DIGEST: digest}
     while True:
         made = client.create_model_version(
-            name, f"models:/{model_id}", run_id, tags=tags, description=page(card), model_id=model_id
+            name, f"models:/{model_id}", run_id, tags=tags, description=description(card), model_id=model_id
         )
         whose = taken.get(str(made.version))
         if whose == digest or (whose is None and int(made.version) > max(own, default=0)):
@@ -293,5 +307,5 @@ def _describe(tracking: Tracking, version: ModelVersion, card: Mapping[str, Any]
     for key, value in lineage_tags(card).items():
         if version.tags.get(key) != value:
             tracking.client.set_model_version_tag(version.name, str(version.version), key, value)
-    if version.description != (text := page(card)):
+    if version.description != (text := description(card)):
         tracking.client.update_model_version(version.name, str(version.version), description=text)

@@ -1,8 +1,8 @@
 """The BentoML store: the versions that may be served, and the pointer to the one that is.
 
-A version's folder is as `models/version.py` has it; `.assay/champion.json` names the champion, its digest and
-the memory it is served with where that is not its own. What is in a folder is believed only when it is signed
-by the project's key and its digests agree.
+A version's folder is as `models/version.py` has it, with the pages that tell of it; `.assay/champion.json` names
+the champion, its digest and the memory it is served with where that is not its own. What is in a folder is
+believed only when it is signed by the project's key and its digests agree.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from models.bundle import FORMAT, MANIFEST, BundleError, bundle_digest, read_bundle, write_memory
@@ -24,7 +25,7 @@ from models.valuer import Valuer
 from models.version import BUNDLE, CARD, MEMORIES, read_card, signature_file, signed_memory
 from pipelines import signing
 from pipelines.card import model_name, model_tag
-from pipelines.places import STATE
+from pipelines.places import REPORT, STATE
 from pipelines.tracking import home
 
 
@@ -42,6 +43,10 @@ class Stored:
     @property
     def bundle(self) -> Path:
         return self.folder / BUNDLE
+
+    @property
+    def report(self) -> Path:
+        return self.folder / REPORT.name
 
     def memory(self, digest: str) -> Path:
         """Where a newer memory of sales of this model is kept."""
@@ -130,8 +135,11 @@ def read(stored: Stored) -> Valuer:
     return read_bundle(stored.bundle, place, stored.card["digest"], memory)[0]
 
 
-def put(card: Mapping[str, Any], bundle: Path) -> Stored:
+def put(card: Mapping[str, Any], bundle: Path, pages: Mapping[str, bytes] = MappingProxyType({})) -> Stored:
     """Imports and signs the bundle as the card's version, unless it is there; what is damaged is replaced.
+
+    Args:
+        pages: name -> content of the files that tell of the version; those kept already, and not named, stay.
 
     Raises:
         BundleError: when the bundle is damaged or is not the one of the card.
@@ -149,9 +157,13 @@ def put(card: Mapping[str, Any], bundle: Path) -> Stored:
             f"`dvc repro`; else set MLFLOW_TRACKING_URI or BENTOML_HOME"
         )
     if stored is None:
-        _import(tag, card, bundle, folder)
-    elif stored.card != card:
-        _renew(stored, card)
+        _import(tag, card, bundle, pages, folder)
+    else:
+        if stored.card != card:
+            _renew(stored, card)
+        for name, page in pages.items():
+            if not (folder / name).is_file() or (folder / name).read_bytes() != page:
+                write_bytes(folder / name, page)
     if (stored := _stored(folder)) is None:
         raise BundleError(f"{folder} could not be written whole; check the disk, then run `dvc repro`")
     return stored
@@ -223,7 +235,7 @@ def _remembers(stored: Stored, memory: str) -> bool:
         return False
 
 
-def _import(tag: str, card: Mapping[str, Any], bundle: Path, folder: Path) -> None:
+def _import(tag: str, card: Mapping[str, Any], bundle: Path, pages: Mapping[str, bytes], folder: Path) -> None:
     import bentoml
     from bentoml._internal.models import ModelStore
 
@@ -236,6 +248,8 @@ def _import(tag: str, card: Mapping[str, Any], bundle: Path, folder: Path) -> No
     with bentoml.models.create(tag, labels=labels, _model_store=ModelStore(models)) as model:
         fresh = Path(model.path_of("."))
         shutil.copytree(bundle, fresh / BUNDLE)
+        for name, page in pages.items():
+            write_bytes(fresh / name, page)
         write_card(fresh, card, signature)
     for path in (*folder.rglob("*"), folder, folder.parent, models):  # BentoML copies and doesn't sync
         sync(path)

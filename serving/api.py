@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from serving.champion import Champion
+from serving.champion import DATA_DOCS, REPORT, Champion
 from serving.comparing import compare
 from serving.edge import OWN_WORDS, ROUTES, log_refusal
 from serving.openapi import model_card, openapi
@@ -37,6 +37,8 @@ def create_app() -> Starlette:
         "/": _index,
         "/openapi.json": _openapi,
         "/model": _model,
+        "/report": partial(_page, REPORT),
+        "/validation.html": partial(_page, DATA_DOCS),
         "/value": partial(_valuation, value_one),
         "/value_batch": partial(_valuation, value_many),
         "/compare": partial(_valuation, compare),
@@ -58,6 +60,15 @@ async def _openapi(_: Request) -> Response:
 
 async def _model(_: Request) -> Response:
     return JSONResponse(model_card(_champion()))
+
+
+async def _page(name: str, _: Request) -> Response:
+    """What promotion laid beside the model, byte for byte."""
+    champion = _champion()
+    if name not in champion.pages:
+        raise Problem(404, "no-report", f"the model was promoted without {name}; run `make repro`")
+    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    return HTMLResponse(champion.pages[name], headers={"Content-Security-Policy": policy})
 
 
 async def _valuation(answer: Callable[[Champion, bytes], dict[str, Any]], request: Request) -> Response:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from serving.sound import is_sound
 REPAIR = "run `make repro` to train, judge and promote a model"
 #: What an answer says of the model, beside its memory of sales; the rest of the card is at GET /model.
 CITED = ("name", "version", "digest", "run", "data", "commit")
+#: What promotion lays beside the bundle for people: the report of the version, and the Data Docs it links to.
+REPORT, DATA_DOCS = "report.html", "validation.html"
 _DIGEST = re.compile("[0-9a-f]{64}")
 
 
@@ -51,12 +54,13 @@ class Pointer:
 class Champion:
     """What is being served. One object, so that no answer can mix two models or two memories.
 
-    `memory` is the digest of the valuer's memory of sales.
+    `memory` is the digest of the valuer's memory of sales; `pages` are the files for people, by their name.
     """
 
     valuer: Valuer
     card: dict[str, Any]
     memory: str
+    pages: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def market(self) -> Market:
@@ -138,6 +142,7 @@ def load_champion(pointer: Pointer, key: bytes) -> Champion:
         valuer, digest = read_bundle(folder / BUNDLE, place, pointer.digest, pointer.memory)
         known = pointer.memory or memory_digest(folder / BUNDLE, digest)
         card = {name: card[name] for name in CITED} | card
+        pages = {name: (folder / name).read_bytes() for name in (REPORT, DATA_DOCS) if (folder / name).is_file()}
     except SignatureError as error:
         raise NoChampion(f"{pointer.tag} is not as it was signed: {error}; {REPAIR}") from error
     except BundleError as error:
@@ -145,7 +150,7 @@ def load_champion(pointer: Pointer, key: bytes) -> Champion:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise NoChampion(f"{pointer.tag} can't be read: {error!r}; {REPAIR}") from error
     _prove(valuer, pointer.tag)
-    return Champion(valuer, card, known)
+    return Champion(valuer, card, known, pages)
 
 
 def _prove(valuer: Valuer, tag: str) -> None:

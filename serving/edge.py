@@ -29,6 +29,8 @@ ROUTES: Mapping[str, str] = {
     "/": "GET",
     "/openapi.json": "GET",
     "/model": "GET",
+    "/report": "GET",
+    "/validation.html": "GET",  # as the report links to it, wherever it lies
     "/value": "POST",
     "/value_batch": "POST",
     "/compare": "POST",

@@ -86,6 +86,8 @@ def openapi(champion: Champion) -> dict[str, Any]:
                 {"from": earlier, "to": example},
             ),
             "/model": {"get": _operation("The card of the model that serves", {"type": "object"})},
+            "/report": {"get": _page("Why the model serves: the verdict, its figures, plots and lineage")},
+            "/validation.html": {"get": _page("The sales behind the model, rule by rule")},
             "/livez": {"get": {"summary": "The process is alive", "responses": {"200": {"description": "alive"}}}},
             "/readyz": {"get": {"summary": "A model can value homes", "responses": {"200": {"description": "ready"}}}},
             "/metrics": {"get": {"summary": "Prometheus metrics", "responses": {"200": {"description": "metrics"}}}},
@@ -158,6 +160,14 @@ def _question(what: dict[str, Any], day: dict[str, Any]) -> dict[str, Any]:
 def _post(summary: str, question: dict[str, Any], answer: dict[str, Any], example: dict[str, Any]) -> dict[str, Any]:
     content = {"application/json": {"schema": question, "example": example}}
     return {"post": _operation(summary, answer) | {"requestBody": {"required": True, "content": content}}}
+
+
+def _page(summary: str) -> dict[str, Any]:
+    problem = {CONTENT_TYPE: {"schema": reference("Problem")}}
+    refusals = {"404": "the model was promoted without it", "503": _STATUSES[503]}
+    told = {str(status): {"description": said, "content": problem} for status, said in refusals.items()}
+    page = {"description": "a page for people", "content": {"text/html": {"schema": {"type": "string"}}}}
+    return {"summary": summary, "responses": {"200": page, **told}}
 
 
 def _operation(summary: str, answer: dict[str, Any]) -> dict[str, Any]:
