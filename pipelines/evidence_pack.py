@@ -27,7 +27,8 @@ from models.bundle import MANIFEST, bundle_digest, read_bundle
 from models.fault import Fault
 from models.files import digest, file_digest, json_bytes, read_json, write_bytes
 from models.valuer import AsOfError
-from pipelines import ledger, store
+from models.version import signature_file
+from pipelines import ledger, signing, store
 from pipelines.evidence import audit, numbers
 from pipelines.evidence.page import page
 from pipelines.evidence.rows import FINDINGS, KINDS, Tables, fates, tables
@@ -71,7 +72,8 @@ def champion(market: str) -> tuple[Stored, Line]:
     Raises:
         Fault: when there is none, or the files of the line are about another model.
     """
-    stored, line = store.serving(), ledger.head(market)
+    line = ledger.head(market)
+    stored = None if line is None else store.serving()
     if stored is None or line is None or line.digest != stored.card["digest"]:
         raise Fault(f"no champion of {market} serves as the ledger says; run `dvc repro`, then `make status`")
     found, judged = bundle_digest(BUNDLE), read_json(EVALUATION).get("model")
@@ -107,6 +109,7 @@ def contents(stored: Stored, line: Line, seed: int, findings: Path | None) -> di
         "bundle": digest(bundle[f"bundle/{MANIFEST}"]),
         "verdict": ledger.evidence_of(card),
         "ledger": file_digest(ledger.ledger_file()),
+        "public key": digest(key := signing.public_key()),
     }
     every = (
         numbers.confidence(told.rows, card, live.levels)
@@ -121,6 +124,8 @@ def contents(stored: Stored, line: Line, seed: int, findings: Path | None) -> di
         "evidence.html": page(every, card, live.market, decisions).encode(),
         "audit.py": Path(audit.__file__).read_bytes(),
         "card.json": json_bytes(card),
+        "signature.json": signature_file(stored.folder, digest(json_bytes(card))).read_bytes(),
+        "public.pem": key,
         "ledger.jsonl": ledger.ledger_file().read_bytes(),
         "raw.parquet": RAW.read_bytes(),
         "validated.parquet": SALES.read_bytes(),
