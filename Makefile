@@ -1,7 +1,7 @@
 # `make help` explains the targets. Only Python 3.11 to 3.13, git and make are needed.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run env repro refresh scorecard status history rollback verify serve ui docs experiments drills test lint format types bento lock
+.PHONY: help run env repro refresh scorecard status history rollback verify sign serve ui docs experiments drills evidence compare test lint format types bento lock
 
 VENV ?= .venv
 SERVE_PORT ?= 3000
@@ -70,6 +70,9 @@ rollback: env ## Back to the champion before, without MLflow or network (make ro
 verify: env ## The ledger's chain, and that store and registry are what it says
 	@python -m pipelines.champions verify
 
+sign: env ## After the key was lost: a new one, and every version that the ledger knows signed with it (make sign WHY='...')
+	@python -m pipelines.champions sign --why "$$WHY"
+
 serve: env ## The endpoint and the MLflow UI on loopback, with an answered example, until Ctrl-C
 	@python -m serving.launch --port $(SERVE_PORT) --ui-port $(UI_PORT)
 
@@ -98,6 +101,13 @@ experiments: env ## What each part of the model is worth and what else was tried
 
 drills: env ## Directions, reasons and waterfalls counted, poisoned sales measured: docs/drills.md
 	@python -m pipelines.drills
+
+evidence: env ## What there is to show of the champion to an auditor, with a script that works every number out again
+	@python -m pipelines.evidence_pack $(if $(FINDINGS),--findings "$(FINDINGS)")
+
+compare: env ## Metrics, parameters, data and plots beside those of a commit (make compare BASE=HEAD~1)
+	@mkdir -p "$(DVC_SITE_CACHE_DIR)" && chmod 700 "$(DVC_SITE_CACHE_DIR)"
+	@python -m pipelines.comparison $(BASE)
 
 bento: env ## The promoted model and its service as one deployable bento
 	@bentoml build

@@ -18,7 +18,6 @@ WHAT_IFS = 100_000
 HOMES = 1_000  # of the hold-out that are asked
 ALONE = 100  # of them that are valued alone
 STEP = 1.01  # times the living area
-MOVED = 0.01  # share of a value that a poisoned sale may move
 
 
 def behaviour(
@@ -51,7 +50,7 @@ def poisoned(valuer: Valuer, train: pd.DataFrame, settings: Settings, homes: pd.
     misled = replace(valuer, bag=bag, memory=learnt.memory)
     day = valuer.trained_day
     moved = np.abs(misled.value(others, day) / valuer.value(others, day) - 1)
-    return {"asked": len(others), "over": float((moved > MOVED).mean()), "largest": float(moved.max())}
+    return {"asked": len(others), "largest": float(moved.max()) if len(moved) else None}
 
 
 def some(homes: pd.DataFrame, seed: int) -> pd.DataFrame:

@@ -52,35 +52,42 @@ def bundle_digest(directory: str | Path) -> str:
     return digest(_checked(Path(directory))[MANIFEST])
 
 
-def read_bundle(directory: str | Path, memory: str | Path | None = None) -> tuple[Valuer, str]:
+def read_bundle(
+    directory: str | Path, memory: str | Path | None = None, seal: str | None = None, memory_seal: str | None = None
+) -> tuple[Valuer, str]:
     """The model and the bundle's digest.
 
     Args:
         memory: a newer memory of this model, as `write_memory` left it, to read in place of the bundle's own.
+        seal, memory_seal: the digests that the bundle and that memory must have, where these are known.
 
     Raises:
-        BundleError: when a file is missing or differs from the manifest, before any of them is parsed.
+        BundleError: when a file is missing or differs from the manifest, or the manifest from its seal, before any
+            of them is parsed.
     """
     directory = Path(directory)
-    parts = _checked(directory)
+    parts = _checked(directory, seal)
     own = {name.removeprefix(f"{MEMORY}/"): data for name, data in parts.items() if name.startswith(f"{MEMORY}/")}
     model = {name: data for name, data in parts.items() if name != MANIFEST and not name.startswith(f"{MEMORY}/")}
     valuer = _parsed(directory, lambda: read_model(model, own))
     if memory is not None:
-        newer = _checked(Path(memory))
+        newer = _checked(Path(memory), memory_seal)
         if not set(MEMORY_FILES) <= set(newer):
             raise BundleError(f"{memory} is not a memory of sales; {REPAIR}")
         valuer = _parsed(Path(memory), lambda: replace(valuer, **read_memory(newer, valuer, model)))
     return valuer, digest(parts[MANIFEST])
 
 
-def memory_digest(directory: str | Path) -> str:
-    """The digest of the memory that a bundle holds.
+def memory_digest(directory: str | Path, seal: str | None = None) -> str:
+    """The digest of the memory that a bundle holds, as the bundle's manifest has it.
 
     Raises:
-        BundleError: as `bundle_digest` does.
+        BundleError: when the manifest is damaged, names no memory or is not the one of the seal.
     """
-    return bundle_digest(Path(directory) / MEMORY)
+    promised = _promised(Path(directory), seal)[1]
+    if (found := promised.get(f"{MEMORY}/{MANIFEST}")) is None:
+        raise BundleError(f"the bundle {directory} holds no memory of sales; {REPAIR}")
+    return found
 
 
 def _parsed(directory: Path, read: Callable[[], Any]) -> Any:
@@ -110,22 +117,9 @@ def _manifest(parts: Mapping[str, bytes]) -> bytes:
     return json_bytes({"format": FORMAT, "files": {name: digest(data) for name, data in parts.items()}})
 
 
-def _checked(directory: Path) -> dict[str, bytes]:
+def _checked(directory: Path, seal: str | None = None) -> dict[str, bytes]:
     """The bytes of every file that the manifest names, each equal to what it promises."""
-    try:
-        raw = (directory / MANIFEST).read_bytes()
-    except OSError as error:
-        raise BundleError(f"the bundle {directory} can't be read: {error}; {REPAIR}") from error
-    try:
-        manifest = json.loads(raw)
-        found_format, promised = manifest["format"], dict(manifest["files"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"{directory / MANIFEST} is damaged: {error!r}; {REPAIR}") from error
-    if found_format != FORMAT or not promised or not all(_plain(name) for name in promised):
-        raise BundleError(
-            f"{directory / MANIFEST} is of format {found_format!r} with {sorted(map(str, promised))}; "
-            f"this version reads format {FORMAT}; {REPAIR}"
-        )
+    raw, promised = _promised(directory, seal)
     parts = {MANIFEST: raw}
     for name, wanted in promised.items():
         try:
@@ -138,6 +132,27 @@ def _checked(directory: Path) -> dict[str, bytes]:
                 f"it was damaged or altered; {REPAIR}"
             )
     return parts
+
+
+def _promised(directory: Path, seal: str | None) -> tuple[bytes, dict[str, str]]:
+    """The manifest's bytes, and name -> digest of the files in it."""
+    try:
+        raw = (directory / MANIFEST).read_bytes()
+    except OSError as error:
+        raise BundleError(f"the bundle {directory} can't be read: {error}; {REPAIR}") from error
+    if seal is not None and (found := digest(raw)) != seal:
+        raise BundleError(f"{directory} holds {found} by its {MANIFEST}, and {seal} was promised; {REPAIR}")
+    try:
+        manifest = json.loads(raw)
+        found_format, promised = manifest["format"], dict(manifest["files"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise BundleError(f"{directory / MANIFEST} is damaged: {error!r}; {REPAIR}") from error
+    if found_format != FORMAT or not promised or not all(_plain(name) for name in promised):
+        raise BundleError(
+            f"{directory / MANIFEST} is of format {found_format!r} with {sorted(map(str, promised))}; "
+            f"this version reads format {FORMAT}; {REPAIR}"
+        )
+    return raw, promised
 
 
 def _plain(name: object) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from models.files import file_digest
 from models.gate.check import finite, shown
+from models.gate.measures import COST
 from models.valuer import Valuer
 from pipelines.ledger import Line
 from pipelines.places import SALES
@@ -71,6 +72,13 @@ def build_card(
 def unregistered(card: Mapping[str, Any]) -> dict[str, Any]:
     """The card as the registry keeps it: without what the registry itself decides."""
     return {k: v for k, v in card.items() if k not in ("version", "run", "promoted_at")}
+
+
+def apart_from_time(card: Mapping[str, Any]) -> dict[str, Any]:
+    """The card without what was timed: a clock says something else each time, and that makes no other model."""
+    verdict = card["verdict"]
+    untimed = [check for check in verdict["checks"] if check.get("about") != COST]
+    return {**card, "verdict": {k: v for k, v in verdict.items() if k != "reasons"} | {"checks": untimed}}
 
 
 def same_measure(card: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -5,9 +5,11 @@
     python -m pipelines.champions rollback [--to v3] --why "townhouses are valued a tenth too high"
     python -m pipelines.champions promote v4 --why "refused for an area that was annexed since"
     python -m pipelines.champions verify
+    python -m pipelines.champions sign --why "the disk that held the key is lost"
 
 `rollback` needs neither MLflow nor a network. `promote` is a person's decision against the gate: it is kept in the
-ledger, in the card and in every answer. `status` and `verify` end with 1 where something is not as it should be.
+ledger, in the card and in every answer. `sign` signs again what the ledger names, after a key was lost. `status` and
+`verify` end with 1 where something is not as it should be.
 """
 
 from __future__ import annotations
@@ -23,9 +25,9 @@ from typing import Any
 from urllib.request import urlopen
 
 from models.fault import Fault
-from pipelines import ledger, registry, store
+from pipelines import ledger, registry, resigning, signing, store
 from pipelines.card import model_name, unregistered
-from pipelines.exhibits import Exhibits, kept_exhibits
+from pipelines.exhibits import exhibits_of
 from pipelines.ledger import Line
 from pipelines.params import load_params
 from pipelines.report import pages, publish
@@ -95,13 +97,15 @@ def promote(market: str, given: argparse.Namespace) -> None:
         version = registry.numbered(tracking, name, given.version.removeprefix("v"))
         fetched = None if version is None else registry.fetch(tracking, version, Path(temporary))
         if version is None or fetched is None:
-            raise Fault(f"{name} {given.version} is not whole in MLflow; see the registry's page for what there is")
+            raise Fault(
+                f"{name} {given.version} is not whole in MLflow, or not as it was signed; see the registry's page for "
+                f"what there is"
+            )
         bundle, card = fetched
         at = ledger.now()
         override = {"who": getpass.getuser(), "why": given.why, "at": at}
         card = card | {"version": version.version, "run": version.run_id, "promoted_at": at, "override": override}
-        shown = registry.artifacts(tracking, version.run_id, Path(temporary) / "run")
-        told = pages(card, Exhibits() if shown is None else kept_exhibits(shown))
+        told = pages(card, exhibits_of(card))
         stored = store.put(card, bundle, told)
         evidence = ledger.evidence_of(card)
         ledger.record(market, ledger.OVERRIDDEN, given.why, stored.tag, card["digest"], None, evidence, at)
@@ -109,18 +113,20 @@ def promote(market: str, given: argparse.Namespace) -> None:
         registry.register(tracking, unregistered(card), bundle, store.numbers(name))
         registry.crown(tracking, version, ledger.of(market))
         publish(tracking, card, told)
-        print(f"{stored.tag} is the champion now, against the gate; a server takes it at its next start")
+        called = f"{stored.tag} (bundle {stored.card['digest'][:12]})"
+        print(f"{called} is the champion now, against the gate; a server takes it at its next start")
 
 
 def verify(market: str, _: argparse.Namespace) -> None:
-    """The chain, and for each model that has served: its bundle, its evidence and its entry in the registry."""
+    """The chain, and for each model that has served: its signature, its bundle, its evidence; pointer and alias."""
     told = ledger.of(market)
     wrong = []
     latest = {line.digest: line for line in told}
     for line in latest.values():
         stored = store.find(market, line.digest)
         if stored is None:
-            wrong.append(f"{line.tag}, bundle {line.digest[:12]}, is not whole in the store")
+            why = store.trouble(line.tag) or "another bundle has its place"
+            wrong.append(f"{line.tag}, bundle {line.digest[:12]}, is not whole in the store: {why}")
         elif ledger.evidence_of(stored.card) != line.evidence:
             wrong.append(f"the verdict on {line.tag} in the store is not the one of line {line.number} of the ledger")
     line = _head(market)
@@ -128,7 +134,20 @@ def verify(market: str, _: argparse.Namespace) -> None:
     print(f"{len(told)} decisions, each following from the one before; {len(latest)} models have served")
     if wrong:
         raise Disagreement("; ".join(wrong) + "; run `dvc repro` to mend what can be mended, or restore a backup")
-    print("The store, the pointer and the registry are what the ledger says")
+    print("Store, pointer and registry are what the ledger says, and every model is as it was signed")
+
+
+def sign(market: str, given: argparse.Namespace) -> None:
+    """After the key was lost: a new one, and with it the signature of every version that the ledger knows."""
+    with ledger.held():
+        line = _head(market)
+        signed = resigning.anew()
+        print(f"Signed with the key in {signing.key_folder()}: {', '.join(signed) or 'nothing'}")
+        if (trouble := store.trouble(line.tag)) is not None:
+            raise Fault(
+                f"the champion {line.tag} is not what the ledger names ({trouble}); bring it back from a backup"
+            )
+        ledger.record(market, ledger.SIGNED, given.why, line.tag, line.digest, line.memory, line.evidence)
 
 
 _MARKS = {True: "ok", False: "WRONG", None: "-"}
@@ -161,7 +180,8 @@ def _earlier(market: str, line: Line, asked: str | None) -> store.Stored:
 
 def _store(line: Line) -> Seen:
     stored = store.find(line.market, line.digest)
-    says = "no whole copy of it" if stored is None else f"{stored.folder}, every digest right"
+    trouble = store.trouble(line.tag) or "another bundle has its place"
+    says = f"no whole copy of it: {trouble}" if stored is None else f"{stored.folder}, signed, every digest right"
     return Seen("store", says, stored is not None)
 
 
@@ -196,7 +216,7 @@ def _tell_registry(line: Line, card: Mapping[str, Any]) -> None:
     try:
         tracking = connect(line.market)
         with answering(tracking.uri):
-            version = registry.find(tracking, card["name"], card["digest"])
+            version = registry.kept(tracking, card) or registry.find(tracking, card["name"], card["digest"])
             if version is None:
                 raise TrackingError(f"it has no version of bundle {card['digest'][:12]}")
             registry.crown(tracking, version, ledger.of(line.market))
@@ -220,6 +240,7 @@ def _parser() -> argparse.ArgumentParser:
     command(rollback, why=True).add_argument("--to", metavar="VERSION", help="v3; the one that served before, else")
     command(promote, why=True).add_argument("version", help="v4")
     command(verify)
+    command(sign, why=True)
     return parser
 
 

@@ -50,7 +50,8 @@ def main() -> None:
         "churn": churn_figures(churned),
         "behaviour": asked | {"poison": poisoned(frozen, train, settings, holdout, params.seed)},
     }
-    write_parquet(VALUED, valued)
+    beside = {f"reference.{name}": values for name, values in references[split.holdout].items()}
+    write_parquet(VALUED, valued.assign(**beside))
     write_json(METRICS, figures["figures"] | {"coverage": figures["range"]["coverage"]} | figures["churn"])
     write_json(EVALUATION, {"market": live.market.name, "model": digest, **figures})
     draw_evaluation(live, holdout, valued, figures, PLOTS)

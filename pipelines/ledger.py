@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import getpass
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -28,7 +28,8 @@ FIRST = "0" * 64  # what the first line names as the one before it
 PATIENCE = 120  # seconds that a process waits for another's decision
 #: What a line may say was done.
 PROMOTED, OVERRIDDEN, ROLLED_BACK = "promoted", "overridden", "rolled back"
-REFRESHED, REJUDGED, ADOPTED = "refreshed", "judged again", "adopted"
+REFRESHED, REJUDGED, ADOPTED, SIGNED = "refreshed", "judged again", "adopted", "signed anew"
+RAISED = (PROMOTED, OVERRIDDEN)
 
 
 class LedgerError(Fault):
@@ -41,7 +42,8 @@ class Line:
 
     Attributes:
         what: promoted (it passed the gate), overridden (a person's decision), rolled back; of the same model,
-            refreshed (with more sales), judged again (by other data) or adopted (it served when the ledger began).
+            refreshed (with more sales), judged again (by other data), signed anew (with another key) or adopted (it
+            served when the ledger began).
         tag, digest: of the champion from now on.
         was: the tag of the one before it, None where there was none.
         memory: digest of the memory of sales it is served with; None for the bundle's own.
@@ -138,6 +140,21 @@ def withdrawal(market: str, bundle: str) -> Line | None:
             told = line
         before = line
     return told
+
+
+def proves(told: Sequence[Line], card: Mapping[str, Any]) -> bool:
+    """Whether a market's decisions name this card's bundle, its verdict, and an override only where they tell of it."""
+    own = [line for line in told if line.digest == card["digest"]]
+    raised = [line for line in own if line.what in RAISED]
+    if not own or own[-1].evidence != evidence_of(card):
+        return False
+    overruled = raised[-1].at if raised and raised[-1].what == OVERRIDDEN else None
+    return not raised or (card.get("override") or {}).get("at") == overruled
+
+
+def raised_at(told: Sequence[Line], bundle: str) -> str:
+    """When that model was last made champion, as the decisions have it; now, where they don't tell."""
+    return next((line.at for line in reversed(told) if line.digest == bundle and line.what in RAISED), now())
 
 
 def record(

@@ -40,3 +40,9 @@ EXPERIMENTS, DRILLS = Path("docs/experiments.md"), Path("docs/drills.md")
 # promote and the scorecard
 VERDICT, SCORECARD = REPORTS / "verdict.json", REPORTS / "scorecard.json"
 REPORT, REPORT_TEXT = REPORTS / "report.html", REPORTS / "report.md"
+
+# the evidence pack, by hand
+EVIDENCE = REPORTS / "evidence"
+
+# what a change does to the figures, by CI
+COMPARISON = REPORTS / "comparison.md"

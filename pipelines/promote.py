@@ -19,12 +19,13 @@ from models.fault import Fault
 from models.files import read_json, write_json
 from models.gate.bounds import Bounds
 from models.gate.check import PASS, Verdict
-from pipelines import ledger, registry, store
+from models.version import REPORT
+from pipelines import ledger, registry, resigning, signing, store
 from pipelines.card import SAID, build_card, model_name, same_measure, unregistered
 from pipelines.decision import Decision, boxed
-from pipelines.exhibits import Exhibits, evidence, read_exhibits
+from pipelines.exhibits import exhibits_of
 from pipelines.params import load_params
-from pipelines.places import BEST, BUNDLE, VERDICT
+from pipelines.places import BEST, BUNDLE, EVALUATION, PLOTS, VALIDATION_PAGE, VALUED, VERDICT
 from pipelines.report import pages, publish
 from pipelines.stage import run
 from pipelines.tracking import Tracking, answering, connect, record_study
@@ -62,7 +63,7 @@ def promote(bounds: Bounds, experiment: bool) -> Decision:
         judgement = judged(candidate, champion, standing, bounds)
         with ledger.held():
             decision = _decide(tracking, candidate, champion, standing, judgement, experiment)
-        publish(tracking, decision.card, pages(decision.card, read_exhibits(), decision.doubts))
+        publish(tracking, decision.card, pages(decision.card, exhibits_of(decision.card), decision.doubts))
     told = {"decision": decision.what, "model": decision.card["digest"], "judged_on_holdout": decision.worn}
     write_json(VERDICT, told | decision.card["verdict"])
     return decision
@@ -71,7 +72,8 @@ def promote(bounds: Bounds, experiment: bool) -> Decision:
 def find_champion(tracking: Tracking, candidate: Candidate, folder: Path) -> Champion | None:
     """The champion, whole, or None where there is none.
 
-    The ledger says which it is; where there is none, the registry's alias, and else the store's pointer.
+    The ledger says which it is; where there is none, the store's pointer, and else the registry's alias. Wherever it
+    is found, it is believed only when it is signed with the project's key.
 
     Args:
         folder: where files from MLflow are put.
@@ -80,25 +82,41 @@ def find_champion(tracking: Tracking, candidate: Candidate, folder: Path) -> Cha
         PromoteError: when the champion's files are neither in the store nor in MLflow.
     """
     name, line = model_name(candidate.market), ledger.head(candidate.market)
-    version = registry.champion(tracking, name) if line is None else registry.find(tracking, name, line.digest)
-    digest = line.digest if line else version.digest if version else store.pointed(candidate.market)
-    if digest is None:
+    digest = line.digest if line else store.pointed(candidate.market)
+    tag = line.tag if line else None
+    version = registry.find(tracking, name, digest, tag) if digest else registry.champion(tracking, name)
+    resigning.begin()
+    if digest is None and version is None:
         return _champion(store.latest_promoted(candidate.market))
-    named = {} if version is None else {"version": version.version, "run": version.run_id}
+    digest = digest or (version.digest if version else "")
     if (champion := _champion(store.find(candidate.market, digest))) is not None:
-        return Champion(champion.card | named, champion.bundle)
-    if version is not None and (fetched := registry.fetch(tracking, version, folder)) is not None:
-        bundle, card = fetched
-        return Champion(card | named | {"promoted_at": version.promoted_at or ledger.now()}, bundle)
+        return champion
+    if version is not None and (fetched := _fetched(tracking, version, line, folder)) is not None:
+        return fetched
     if digest == candidate.digest:
         return None  # its files are the candidate's: judged and promoted again, it is whole again
     if store.outdated(candidate.market, digest):
         return None  # this version of the code can neither serve it nor compare with it
     raise PromoteError(
-        f"the champion of {name}, bundle {digest}, is neither whole in the store nor in MLflow's artifacts. Bring one "
-        f"of them back from a backup; or, to begin anew without it, delete the alias 'champion' of {name} in MLflow, "
-        f"{store.pointer_file()} and {ledger.ledger_file()}, then run `dvc repro`"
+        f"the champion of {name}, bundle {digest}, is neither whole in the store nor in MLflow's artifacts, as signed "
+        f"with the key in {signing.key_folder()}{_why(line)}. Bring one of them, or that key, back from a backup; or, "
+        f"to begin anew without it, delete the alias 'champion' of {name} in MLflow, {store.pointer_file()} and "
+        f"{ledger.ledger_file()}, then run `dvc repro`"
     )
+
+
+def _fetched(
+    tracking: Tracking, version: registry.Registered, line: ledger.Line | None, folder: Path
+) -> Champion | None:
+    """The champion from MLflow's artifacts, where the ledger speaks for it; without one, where gate or person did."""
+    if (found := registry.fetch(tracking, version, folder)) is None:
+        return None
+    bundle, card = found
+    told = ledger.of(line.market) if line else ()
+    if not (ledger.proves(told, card) if line else card["verdict"]["outcome"] == PASS or "override" in card):
+        return None
+    named = {"version": version.version, "run": version.run_id, "promoted_at": ledger.raised_at(told, card["digest"])}
+    return Champion(card | named, bundle)
 
 
 def settle(tracking: Tracking, champion: Champion) -> Champion:
@@ -107,20 +125,21 @@ def settle(tracking: Tracking, champion: Champion) -> Champion:
     A ledger that has no line yet begins with it.
     """
     card, market = champion.card, champion.card["market"]["name"]
-    current = registry.champion(tracking, card["name"])
-    astray = current is None or current.digest != card["digest"]
-    if current is None or astray:
-        current = registry.register(tracking, unregistered(card), champion.bundle, store.numbers(card["name"]))
-    card = card | {"version": current.version, "run": current.run_id}
+    own, current = registry.kept(tracking, card), registry.champion(tracking, card["name"])
+    astray = current is None or current.version != (own and own.version)
+    if own is None or astray:
+        made = registry.register(tracking, unregistered(card), champion.bundle, store.numbers(card["name"]))
+        own = own or made
+        card = card | {"version": own.version, "run": own.run_id}
     stored = store.put(card, champion.bundle)
-    if not stored.report.is_file():  # lost with the store: what the card says, without pictures
-        stored = store.put(card, champion.bundle, pages(card, Exhibits()))
+    if REPORT not in store.pages_of(stored):  # lost with the store, or altered
+        stored = store.put(card, champion.bundle, pages(card, exhibits_of(card)))
     line = ledger.head(market)
     if line is None:
         why, proof = "It served before the ledger began.", ledger.evidence_of(card)
         line = ledger.record(market, ledger.ADOPTED, why, stored.tag, card["digest"], None, proof)
     if astray:
-        registry.crown(tracking, current, ledger.of(market))
+        registry.crown(tracking, own, ledger.of(market))
     store.point_to(stored, line.memory)
     return Champion(stored.card, stored.bundle)
 
@@ -139,22 +158,26 @@ def _decide(
     reigns = champion is not None and champion.card["digest"] == candidate.digest
     if reigns and champion is not None and same_measure(champion.card, card):
         card = unregistered(champion.card)  # why it serves is what was said when it was promoted
+    elif reigns and champion is not None and "override" in champion.card:
+        card["override"] = champion.card["override"]
     version = registry.register(tracking, card, BUNDLE, store.numbers(card["name"]), evidence())
     card |= {"version": version.version, "run": version.run_id}
+    if reigns and champion is not None:  # what is signed of it counts for more than what MLflow says
+        card |= {"version": champion.card["version"], "run": champion.card["run"]}
     worn = registry.judged_on(tracking, card)
     elsewhere = store.pointed_elsewhere(candidate.market)
     if experiment:
         return Decision("experiment", card, champion.called if champion else None, worn, elsewhere=elsewhere)
     if reigns and champion is not None:
         card |= {"promoted_at": champion.card["promoted_at"]}
-        stored = store.put(card, BUNDLE, pages(card, read_exhibits(), verdict.reasons))
+        stored = store.put(card, BUNDLE, pages(card, exhibits_of(card), verdict.reasons))
         _rejudged(candidate.market, stored)
         return Decision("kept", stored.card, champion.called, worn, verdict.reasons)
     if verdict.outcome != PASS:
         return Decision("refused", card, champion.called if champion else None, worn, elsewhere=elsewhere)
     _unchanged(candidate.market, standing)
     card["promoted_at"] = ledger.now()
-    stored = store.put(card, BUNDLE, pages(card, read_exhibits()))
+    stored = store.put(card, BUNDLE, pages(card, exhibits_of(card)))
     why = f"All {len(verdict.checks)} checks of the gate passed."
     ledger.record(
         candidate.market,
@@ -190,6 +213,18 @@ def _unchanged(market: str, standing: ledger.Line | None) -> None:
             f"{line.tag} has become the champion while this candidate was compared with "
             f"{standing.tag if standing else 'none'}; run `dvc repro` to have it compared with the new one"
         )
+
+
+def evidence() -> list[tuple[Path, str]]:
+    """The files a reviewer wants beside the run, and the artifact folder of each."""
+    plots = [(p, "plots") for p in sorted(PLOTS.glob("*")) if p.suffix in (".png", ".html")]
+    return [(EVALUATION, ""), (VALUED, ""), (VALIDATION_PAGE, ""), *plots]
+
+
+def _why(line: ledger.Line | None) -> str:
+    """What is wrong with the store's copy."""
+    trouble = store.trouble(line.tag) if line else None
+    return f" ({trouble}; if it was the key that was lost: {signing.ANEW})" if trouble else ""
 
 
 def _champion(stored: store.Stored | None) -> Champion | None:

@@ -11,14 +11,16 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.bundle import BundleError, bundle_digest, read_bundle
-from models.files import write_json
+from models.bundle import MANIFEST, BundleError, bundle_digest, read_bundle
+from models.files import digest, write_bytes, write_json
+from models.signature import SignatureError, vouched
 from models.valuer import PROPERTY
+from pipelines import signing
 from pipelines.beside_runs import log_beside
 from pipelines.candidate_run import (
     HELD_OUT,
@@ -29,17 +31,18 @@ from pipelines.candidate_run import (
     run_metrics,
     run_params,
 )
-from pipelines.card import reigns
+from pipelines.card import apart_from_time, reigns
 from pipelines.ledger import Line
 from pipelines.provenance import LIBRARIES
 from pipelines.summary import description
-from pipelines.tracking import DIGEST, NOTE, Tracking, find_or_create_run, log
+from pipelines.tracking import DIGEST, NOTE, Tracking, TrackingError, find_or_create_run, log
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
 
 CHAMPION = "champion"
+BUNDLE, CARD, SIGNATURE = "artifacts/bundle", "card.json", "signature.json"  # in a version's artifacts
 PROMOTED_AT, DECIDED = "assay.promoted_at", "assay.decided"
 
 
@@ -51,7 +54,6 @@ class Registered:
     version: str
     run_id: str
     digest: str
-    promoted_at: str | None
 
 
 def register(
@@ -106,9 +108,9 @@ def champion(tracking: Tracking, name: str) -> Registered | None:
     return _registered(tracking.client.get_model_version(name, str(aliases[CHAMPION])))
 
 
-def find(tracking: Tracking, name: str, digest: str) -> Registered | None:
-    """The first version of that bundle, or None."""
-    found = _version(tracking, name, digest, {})
+def find(tracking: Tracking, name: str, digest: str, tag: str | None = None) -> Registered | None:
+    """The version of that bundle that has the tag, else the first one, or None."""
+    found = _version(tracking, name, digest, {}, tag)
     return None if found is None else _registered(found)
 
 
@@ -136,40 +138,52 @@ def crown(tracking: Tracking, version: Registered, told: Sequence[Line]) -> None
 
 
 def fetch(tracking: Tracking, version: Registered, folder: Path) -> tuple[Path, dict[str, Any]] | None:
-    """The version's bundle and card from MLflow's artifacts; None where they are lost or not what was registered."""
+    """The version's bundle and card from MLflow's artifacts; None where they are lost or not as they were signed.
+
+    What MLflow holds is believed by the signature alone: whoever can write there can write a digest beside a bundle.
+    """
     found = tracking.client.get_model_version(version.name, version.version)
-    if (bundle := _download(tracking, found, "artifacts/bundle", folder)) is None:
+    card_file, signature, bundle = (_download(tracking, found, p, folder) for p in (CARD, SIGNATURE, BUNDLE))
+    if card_file is None or signature is None or bundle is None:
         return None
+    raw = card_file.read_bytes()
     try:
-        card_file = _download(tracking, found, "card.json", folder)
-        if card_file is None or bundle_digest(bundle) != version.digest:
-            return None
-        card = json.loads(card_file.read_bytes())
-    except (BundleError, ValueError):
+        files = vouched(signature.read_bytes(), signing.public_key())
+        card = json.loads(raw) if files.get(CARD) == digest(raw) else {}
+        same = {files.get(f"{BUNDLE}/{MANIFEST}"), card.get("digest"), bundle_digest(bundle)} == {version.digest}
+    except (BundleError, SignatureError, ValueError):
         return None
-    return (bundle, card) if card.get("digest") == version.digest else None
+    return (bundle, card) if same else None
 
 
-def artifacts(tracking: Tracking, run_id: str, folder: Path) -> Path | None:
-    """The run's artifacts, fetched into the folder; None where they are lost."""
-    from mlflow.artifacts import download_artifacts
+def kept(tracking: Tracking, card: Mapping[str, Any]) -> Registered | None:
+    """The version that the card says it is, where MLflow still has that and its run."""
     from mlflow.exceptions import MlflowException
 
     try:
-        return Path(download_artifacts(run_id=run_id, dst_path=str(folder), tracking_uri=tracking.uri))
-    except (MlflowException, OSError):
+        found = tracking.client.get_model_version(card["name"], str(card.get("version")))
+        tracking.client.get_run(str(card.get("run")))
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
         return None
+    own = _registered(found)
+    return replace(own, run_id=str(card["run"])) if own.digest == card["digest"] else None
 
 
-def _version(tracking: Tracking, name: str, digest: str, taken: Mapping[str, str]) -> ModelVersion | None:
+def _version(
+    tracking: Tracking, name: str, digest: str, taken: Mapping[str, str], tag: str | None = None
+) -> ModelVersion | None:
     found = tracking.client.search_model_versions(f"name = '{name}' and tags.`{DIGEST}` = '{digest}'")
     own = [v for v in found if taken.get(str(v.version), digest) == digest]
-    return min(own, key=lambda v: int(v.version), default=None)
+    return min(own, key=lambda v: (f"{name}:v{v.version}" != tag, int(v.version)), default=None)
 
 
 def _registered(found: ModelVersion) -> Registered:
-    tags = found.tags
-    return Registered(found.name, str(found.version), found.run_id or "", tags.get(DIGEST, ""), tags.get(PROMOTED_AT))
+    """Raises: TrackingError for a version that is no number, for it becomes part of a path."""
+    if not (number := str(found.version)).isdecimal():
+        raise TrackingError(f"MLflow names a version {number!r} of {found.name}; a version is a number")
+    return Registered(found.name, number, found.run_id or "", found.tags.get(DIGEST, ""))
 
 
 def _create_version(
@@ -225,7 +239,7 @@ def _model_id(version: ModelVersion) -> str:
 
 
 def _upload(tracking: Tracking, model_id: str, card: Mapping[str, Any], bundle: Path) -> None:
-    """The bundle as a model that `mlflow.pyfunc.load_model` gives back, with the card beside it."""
+    """The bundle as a model that `mlflow.pyfunc.load_model` gives back, with the card beside it, all of it signed."""
     import mlflow
 
     with tempfile.TemporaryDirectory() as temporary, warnings.catch_warnings():
@@ -241,7 +255,8 @@ def _upload(tracking: Tracking, model_id: str, card: Mapping[str, Any], bundle: 
             signature=_signature(bundle),
             pip_requirements=[f"{name}=={installed(name)}" for name in LIBRARIES],
         )
-        write_json(folder / "card.json", dict(card))
+        write_json(folder / CARD, dict(card))
+        write_bytes(folder / SIGNATURE, signing.sign(folder))
         tracking.client.log_model_artifacts(model_id, str(folder))
 
 
@@ -262,7 +277,7 @@ def _holds(tracking: Tracking, version: ModelVersion, card: Mapping[str, Any]) -
     """Whether the registry's files still are this bundle with this card."""
     with tempfile.TemporaryDirectory() as temporary:
         found = fetch(tracking, _registered(version), Path(temporary))
-    return found is not None and found[1] == card
+    return found is not None and apart_from_time(found[1]) == apart_from_time(card)
 
 
 def _download(tracking: Tracking, version: ModelVersion, path: str, folder: Path) -> Path | None:

@@ -1,9 +1,8 @@
 """The BentoML store: the versions that may be served, and the pointer to the one that is.
 
-A version's folder holds `bundle/`, `card.json`, the pages that tell of it (`report.html`) and, under
-`memory/`, newer memories of sales by their digest; `.assay/champion.json` names the champion, its digest and
-the memory it is served with where that is not its own. What is in a folder is believed only when its digests
-agree.
+A version's folder is as `models/version.py` has it; `.assay/champion.json` names the champion, its digest and
+the memory it is served with where that is not its own. What is in a folder is believed only when it is signed
+by the project's key and its digests agree.
 """
 
 from __future__ import annotations
@@ -19,10 +18,14 @@ from typing import Any
 
 from models.bundle import FORMAT, MANIFEST, BundleError, bundle_digest, read_bundle, write_memory
 from models.fault import Fault
-from models.files import read_json, sync, write_bytes, write_json
+from models.files import digest as sha256
+from models.files import json_bytes, read_json, sync, write_bytes, write_json
+from models.signature import SignatureError
 from models.valuer import Valuer
+from models.version import BUNDLE, CARD, MEMORIES, read_card, read_pages, signature_file, signed_memory
+from pipelines import signing
 from pipelines.card import model_name, model_tag
-from pipelines.places import REPORT, STATE
+from pipelines.places import STATE
 from pipelines.tracking import home
 
 
@@ -32,22 +35,18 @@ class StoreError(Fault):
 
 @dataclass(frozen=True)
 class Stored:
-    """A version in the store whose bundle is what its card says."""
+    """A version in the store, signed, whose bundle is what its card says."""
 
     folder: Path
     card: dict[str, Any]
 
     @property
     def bundle(self) -> Path:
-        return self.folder / "bundle"
-
-    @property
-    def report(self) -> Path:
-        return self.folder / REPORT.name
+        return self.folder / BUNDLE
 
     def memory(self, digest: str) -> Path:
         """Where a newer memory of sales of this model is kept."""
-        return self.folder / "memory" / digest
+        return self.folder / MEMORIES / digest
 
     @property
     def tag(self) -> str:
@@ -56,6 +55,15 @@ class Stored:
 
 def bentoml_home() -> Path:
     return Path(os.environ.get("BENTOML_HOME") or home() / STATE / "bentoml")
+
+
+def models_folder() -> Path:
+    return bentoml_home() / "models"
+
+
+def folder_of(tag: str) -> Path:
+    name, _, version = tag.partition(":")
+    return models_folder() / name / version
 
 
 def pointer_file() -> Path:
@@ -83,7 +91,7 @@ def pointed_at() -> tuple[str, str]:
 def serving() -> Stored | None:
     """What the pointer names, if it is whole."""
     pointer = _pointer()
-    stored = _stored(_folder(str(pointer.get("tag"))))
+    stored = _stored(folder_of(str(pointer.get("tag"))))
     return stored if stored is not None and stored.card["digest"] == pointer.get("digest") else None
 
 
@@ -99,8 +107,8 @@ def find(market: str, digest: str) -> Stored | None:
 
 def outdated(market: str, digest: str) -> str | None:
     """The tag of the version with that bundle, where it is of a format that this version of the code doesn't read."""
-    for folder in sorted((bentoml_home() / "models" / model_name(market)).glob("*")):
-        card, manifest = _read(folder / "card.json") or {}, _read(folder / "bundle" / MANIFEST) or {}
+    for folder in sorted((models_folder() / model_name(market)).glob("*")):
+        card, manifest = _read(folder / CARD) or {}, _read(folder / BUNDLE / MANIFEST) or {}
         if card.get("digest") == digest and manifest.get("format", FORMAT) != FORMAT:
             return model_tag(card)
     return None
@@ -119,14 +127,15 @@ def numbered(market: str, number: str) -> Stored | None:
 def read(stored: Stored) -> Valuer:
     """The version with the memory that it is served with."""
     memory = refreshed_memory(stored)
-    return read_bundle(stored.bundle, None if memory is None else stored.memory(memory))[0]
+    place = None if memory is None else stored.memory(memory)
+    return read_bundle(stored.bundle, place, stored.card["digest"], memory)[0]
 
 
-def put(card: Mapping[str, Any], bundle: Path, pages: Mapping[str, bytes] = MappingProxyType({})) -> Stored:
-    """Imports the bundle as the card's version, unless it is there; what is damaged is replaced.
+def put(card: Mapping[str, Any], bundle: Path, pages: Mapping[str, bytes] | None = None) -> Stored:
+    """Imports and signs the bundle as the card's version, unless it is there; what is damaged is replaced.
 
     Args:
-        pages: name -> content of the files that tell of the version; those kept already, and not named, stay.
+        pages: name -> content of the files that tell people of the version, signed with it; None leaves those it has.
 
     Raises:
         BundleError: when the bundle is damaged or is not the one of the card.
@@ -135,7 +144,7 @@ def put(card: Mapping[str, Any], bundle: Path, pages: Mapping[str, bytes] = Mapp
     if (found := bundle_digest(bundle)) != card["digest"]:
         raise BundleError(f"the bundle {bundle} has digest {found}, its card says {card['digest']}; run `dvc repro`")
     tag = model_tag(card)
-    folder = _folder(tag)
+    folder = folder_of(tag)
     stored = _stored(folder)
     if stored is not None and stored.card["digest"] != card["digest"]:
         raise StoreError(
@@ -144,16 +153,37 @@ def put(card: Mapping[str, Any], bundle: Path, pages: Mapping[str, bytes] = Mapp
             f"`dvc repro`; else set MLFLOW_TRACKING_URI or BENTOML_HOME"
         )
     if stored is None:
-        _import(tag, card, bundle, pages, folder)
-    else:
-        if stored.card != card:
-            write_json(folder / "card.json", dict(card))
-        for name, page in pages.items():
-            if not (folder / name).is_file() or (folder / name).read_bytes() != page:
-                write_bytes(folder / name, page)
+        _import(tag, card, bundle, pages or {}, folder)
+    elif stored.card != card or pages not in (None, pages_of(stored)):
+        _renew(stored, card, pages_of(stored) if pages is None else pages)
     if (stored := _stored(folder)) is None:
         raise BundleError(f"{folder} could not be written whole; check the disk, then run `dvc repro`")
     return stored
+
+
+def trouble(tag: str) -> str | None:
+    """What is wrong with the version of that tag; None where it can be believed."""
+    try:
+        _examined(folder_of(tag))
+    except (BundleError, SignatureError, StoreError) as error:
+        return str(error)
+    return None
+
+
+def pages_of(stored: Stored) -> dict[str, bytes]:
+    """Name -> content of the files that tell people of the version, as far as they are signed with it."""
+    return read_pages(stored.folder, stored.card, signing.public_key())
+
+
+def write_card(
+    folder: Path, card: Mapping[str, Any], signature: bytes, pages: Mapping[str, bytes] = MappingProxyType({})
+) -> None:
+    """Puts the card into the version's folder; its signature is there first, so a kill leaves no card without one."""
+    raw = json_bytes(dict(card))
+    write_bytes(signature_file(folder, sha256(raw)), signature)
+    for name, page in pages.items():
+        write_bytes(folder / name, page)
+    write_bytes(folder / CARD, raw)
 
 
 def point_to(stored: Stored, memory: str | None = None) -> None:
@@ -181,9 +211,10 @@ def refreshed_memory(stored: Stored) -> str | None:
 
 
 def put_memory(stored: Stored, valuer: Valuer) -> str:
-    """Keeps the valuer's memory beside the version it belongs to, and returns its digest."""
+    """Keeps the valuer's memory, signed, beside the version it belongs to, and returns its digest."""
     with tempfile.TemporaryDirectory(dir=stored.folder, prefix=".memory.") as temporary:
         digest = write_memory(Path(temporary) / "memory", valuer)
+        write_bytes(signature_file(stored.folder, digest), signing.sign(Path(temporary) / "memory"))
         place = stored.memory(digest)
         place.parent.mkdir(exist_ok=True)
         if place.exists():
@@ -198,10 +229,10 @@ def _pointer() -> dict[str, Any]:
 
 
 def _remembers(stored: Stored, memory: str) -> bool:
-    """Whether that memory is whole beside the version."""
+    """Whether that memory is whole beside the version, and signed."""
     try:
-        return bundle_digest(stored.memory(memory)) == memory
-    except BundleError:
+        return bundle_digest(signed_memory(stored.folder, memory, signing.public_key())) == memory
+    except (BundleError, SignatureError):
         return False
 
 
@@ -209,24 +240,28 @@ def _import(tag: str, card: Mapping[str, Any], bundle: Path, pages: Mapping[str,
     import bentoml
     from bentoml._internal.models import ModelStore
 
-    models = bentoml_home() / "models"
+    models, signature = models_folder(), signing.sign_version(card, bundle, pages)
     models.mkdir(parents=True, exist_ok=True)
     # BentoML refuses to write over a folder, also one that a kill left half copied.
     if folder.exists():
         shutil.rmtree(folder)
     labels = {"market": card["market"]["name"], "digest": card["digest"][:60]}
     with bentoml.models.create(tag, labels=labels, _model_store=ModelStore(models)) as model:
-        shutil.copytree(bundle, model.path_of("bundle"))
-        write_json(Path(model.path_of("card.json")), dict(card))
-        for name, page in pages.items():
-            write_bytes(model.path_of(name), page)
+        fresh = Path(model.path_of("."))
+        shutil.copytree(bundle, fresh / BUNDLE)
+        write_card(fresh, card, signature, pages)
     for path in (*folder.rglob("*"), folder, folder.parent, models):  # BentoML copies and doesn't sync
         sync(path)
 
 
-def _folder(tag: str) -> Path:
-    name, _, version = tag.partition(":")
-    return bentoml_home() / "models" / name / version
+def _renew(stored: Stored, card: Mapping[str, Any], pages: Mapping[str, bytes]) -> None:
+    """Another card or other pages for a version that is there.
+
+    A kill leaves the one card or the other, each with its signature; pages that its signature doesn't name are none.
+    """
+    write_card(stored.folder, card, signing.sign_version(card, stored.bundle, pages), pages)
+    if stored.card != card:
+        signature_file(stored.folder, sha256(json_bytes(stored.card))).unlink(missing_ok=True)
 
 
 def _versions(name: str) -> Iterator[Stored]:
@@ -237,14 +272,25 @@ def _versions(name: str) -> Iterator[Stored]:
 
 
 def _stored(folder: Path) -> Stored | None:
-    card = _read(folder / "card.json")
-    if card is None or not (folder / "model.yaml").is_file():
-        return None
     try:
-        whole = bundle_digest(folder / "bundle") == card.get("digest") and _folder(model_tag(card)) == folder
-    except (BundleError, KeyError):
+        return _examined(folder)
+    except (BundleError, SignatureError, StoreError):
         return None
-    return Stored(folder, card) if whole else None
+
+
+def _examined(folder: Path) -> Stored:
+    """The version in that folder.
+
+    Raises:
+        SignatureError, BundleError, StoreError: when it is not as it was signed, damaged or not finished.
+        KeyFault: when there is no key to tell by.
+    """
+    card = read_card(folder, signing.public_key())
+    if (found := bundle_digest(folder / BUNDLE)) != card["digest"]:
+        raise BundleError(f"{folder / BUNDLE} has digest {found}, its card says {card['digest']}")
+    if not (folder / "model.yaml").is_file() or folder_of(model_tag(card)) != folder:
+        raise StoreError(f"{folder} is not the finished {model_tag(card)}")
+    return Stored(folder, card)
 
 
 def _read(path: Path) -> dict[str, Any] | None:

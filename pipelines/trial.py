@@ -14,7 +14,6 @@ import pandas as pd
 from models.appraisal import appraise
 from models.bundle import read_bundle
 from models.comparables import TOLD
-from models.drill import records
 from models.evaluation import range_columns
 from models.fault import Fault
 from models.files import read_json
@@ -32,7 +31,7 @@ from pipelines.provenance import provenance_checks
 
 SEED = 1  # of what is drawn by lot here: the same candidate gets the same verdict
 PORTFOLIO = 2_000  # homes whose values must not move for nothing
-TIMED = 20  # homes that one answer is timed on
+TIMED = 15  # answers that are timed
 
 
 class TrialError(Fault):
@@ -127,7 +126,7 @@ def against(candidate: Candidate, champion: Champion) -> tuple[Comparison, dict[
     """
     homes, nothing = candidate.homes, np.full(len(candidate.homes), np.nan)
     try:
-        rival = read_bundle(champion.bundle)[0]
+        rival = read_bundle(champion.bundle, seal=champion.card["digest"])[0]
         if absent := [name for name in rival.market.field_names if name not in homes]:
             problem = f"it values by {', '.join(absent)}, which these sales lack"
             return Comparison(champion.called, problem=problem), {}, nothing, None
@@ -158,31 +157,28 @@ def against(candidate: Candidate, champion: Champion) -> tuple[Comparison, dict[
 
 
 def cost(candidate: Candidate, rival: Valuer | None) -> dict[str, float]:
-    """What serving the candidate costs; beside the champion, home by home in turn, where there is one."""
+    """What serving the candidate costs; beside the champion, in turn, where there is one."""
     valuer = candidate.valuer
-    homes = candidate.homes.head(TIMED)
     own, times = [], []
-    for i in range(-1, len(homes)):  # the first is a warm-up
-        home = homes.iloc[[max(i, 0)]]
-        spent = _seconds(valuer, home)
-        beside = _seconds(rival, home) if rival is not None else np.nan
-        if i >= 0:
+    for turn in range(TIMED + 1):
+        spent = _seconds(valuer)
+        beside = _seconds(rival) if rival is not None else np.nan
+        if turn:  # the first is a warm-up
             own.append(spent)
             times.append(spent / beside)
     size = sum(path.stat().st_size for path in BUNDLE.rglob("*") if path.is_file())
     return {
-        "milliseconds": 1000 * float(np.median(own)) if own else np.nan,
-        "times": float(np.median(times)) if times else np.nan,
+        "milliseconds": 1000 * float(np.median(own)),
+        "times": float(np.median(times)),
         "megabytes": size / 1e6,
         "load_seconds": candidate.load_seconds,
     }
 
 
-def _seconds(valuer: Valuer, home: pd.DataFrame) -> float:
+def _seconds(valuer: Valuer) -> float:
     """Of one whole answer: value, ranges, reasons and comparables."""
-    asked = records(home, valuer.market)
     began = time.perf_counter()
-    appraise(valuer, asked, valuer.current_day, TOLD)
+    appraise(valuer, [dict(valuer.typical)], valuer.current_day, TOLD)
     return time.perf_counter() - began
 
 

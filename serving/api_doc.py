@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from models.files import write_text
-from serving.champion import Champion, NoChampion, load_champion, pointer_path, read_pointer
+from serving.champion import Champion, NoChampion, key_path, load_champion, pointer_path, read_key, read_pointer
 from serving.example import curl
 from serving.valuing import value_one
 
@@ -32,7 +32,7 @@ def with_example(text: str, champion: Champion) -> str:
 
 def main() -> int:
     try:
-        champion = load_champion(read_pointer(pointer_path()))
+        champion = load_champion(read_pointer(pointer_path()), read_key(key_path()))
     except NoChampion as error:
         print(error, file=sys.stderr)
         return 1

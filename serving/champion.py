@@ -1,4 +1,4 @@
-"""The promoted model: found by its pointer, checked, and proven able to value a home."""
+"""The promoted model: found by its pointer, its signature checked, and proven able to value a home."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from typing import Any
 import bentoml
 
 from models.appraisal import appraise
-from models.bundle import BundleError, bundle_digest, memory_digest, read_bundle
+from models.bundle import BundleError, memory_digest, read_bundle
 from models.comparables import TOLD
 from models.files import read_json
 from models.market import Market
+from models.signature import SignatureError
 from models.valuer import Valuer
+from models.version import BUNDLE, read_card, read_pages, signed_memory
 from serving.sound import is_sound
 
 REPAIR = "run `make repro` to train, judge and promote a model"
 #: What an answer says of the model, beside its memory of sales; the rest of the card is at GET /model.
 CITED = ("name", "version", "digest", "run", "data", "commit")
-#: What promotion lays beside the bundle for people: the report of the version, and the Data Docs it links to.
-REPORT, DATA_DOCS = "report.html", "validation.html"
 _DIGEST = re.compile("[0-9a-f]{64}")
 
 
@@ -99,49 +99,56 @@ def read_pointer(path: Path) -> Pointer:
         raise NoChampion(f"{path} can't be read: {error!r}; {REPAIR}") from error
 
 
-def load_champion(pointer: Pointer) -> Champion:
-    """The pointer's model and memory from the BentoML store, digests checked before any parser reads them.
+def key_path() -> Path:
+    """Where promotion leaves the public key; relative as `pointer_path` is."""
+    return Path(os.environ.get("ASSAY_KEY", ".assay/keys/public.pem"))
+
+
+def read_key(path: Path) -> bytes:
+    """The public key, PEM, of whoever promotes models.
 
     Raises:
-        NoChampion: when the tag is not in the store, the bundle or the memory is damaged or not the one
-            that the pointer names, or the model can't value a typical home.
+        NoChampion: when it can't be read.
     """
     try:
-        directory = Path(bentoml.models.get(pointer.tag).path)
+        return path.read_bytes()
+    except OSError as error:
+        raise NoChampion(
+            f"no model can be told from a forged one without the public key {path} ({error.strerror}); bring it from "
+            f"where models are promoted, let ASSAY_KEY name it, or {REPAIR}"
+        ) from error
+
+
+def load_champion(pointer: Pointer, key: bytes) -> Champion:
+    """The pointer's model and memory from the BentoML store: signature first, then digests, then any parser.
+
+    Raises:
+        NoChampion: when the tag is not in the store, the card, the bundle or the memory is damaged, not as the key
+            signed it or not the one that the pointer names, or the model can't value a typical home.
+    """
+    try:
+        folder = Path(bentoml.models.get(pointer.tag).path)
     except (bentoml.exceptions.BentoMLException, ValueError, OSError) as error:
         raise NoChampion(f"{pointer.tag} is not in the BentoML store: {error}; {REPAIR}") from error
     try:
-        memory = _memory(directory, pointer)
-        valuer, digest = read_bundle(directory / "bundle", memory)
-        known = pointer.memory or memory_digest(directory / "bundle")
-        card = read_json(directory / "card.json")
-        promised = {pointer.digest, card["digest"]}
-        card = {key: card[key] for key in CITED} | card
-        pages = {name: (directory / name).read_bytes() for name in (REPORT, DATA_DOCS) if (directory / name).is_file()}
+        card = read_card(folder, key)
+        if card["digest"] != pointer.digest:
+            raise NoChampion(
+                f"{pointer.tag} is the bundle {card['digest']}, but {pointer.digest} was promoted; {REPAIR}"
+            )
+        place = None if pointer.memory is None else signed_memory(folder, pointer.memory, key)
+        valuer, digest = read_bundle(folder / BUNDLE, place, pointer.digest, pointer.memory)
+        known = pointer.memory or memory_digest(folder / BUNDLE, digest)
+        pages = read_pages(folder, card, key)
+        card = {name: card[name] for name in CITED} | card
+    except SignatureError as error:
+        raise NoChampion(f"{pointer.tag} is not as it was signed: {error}; {REPAIR}") from error
     except BundleError as error:
         raise NoChampion(f"{pointer.tag} is damaged: {error}") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise NoChampion(f"{pointer.tag} can't be read: {error!r}; {REPAIR}") from error
-    if promised != {digest}:
-        other = " and ".join(sorted(promised - {digest}))
-        raise NoChampion(f"{pointer.tag} holds the bundle {digest}, but {other} was promoted; {REPAIR}")
     _prove(valuer, pointer.tag)
     return Champion(valuer, card, known, pages)
-
-
-def _memory(directory: Path, pointer: Pointer) -> Path | None:
-    """Where the memory that the pointer names is kept, its digest checked; None for the bundle's own.
-
-    Raises:
-        BundleError: when it is not there or damaged.
-        NoChampion: when another memory stands in its place.
-    """
-    if pointer.memory is None:
-        return None
-    place = directory / "memory" / pointer.memory
-    if (found := bundle_digest(place)) != pointer.memory:
-        raise NoChampion(f"{place} holds the memory {found}; {REPAIR}")
-    return place
 
 
 def _prove(valuer: Valuer, tag: str) -> None:

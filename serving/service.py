@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 from typing import Any
 
 import attrs
@@ -13,7 +14,17 @@ from bentoml.models import BentoModel
 from starlette.types import ASGIApp
 
 from serving.api import THREADS, create_app
-from serving.champion import REPAIR, Champion, NoChampion, Pointer, load_champion, pointer_path, read_pointer
+from serving.champion import (
+    REPAIR,
+    Champion,
+    NoChampion,
+    Pointer,
+    key_path,
+    load_champion,
+    pointer_path,
+    read_key,
+    read_pointer,
+)
 from serving.edge import Edge
 
 #: Backstop only: the edge gives a body its own deadline before a slot is taken.
@@ -35,10 +46,12 @@ def _tag(name: str) -> Tag:
 
 @attrs.frozen
 class PackedChampion(BentoModel):
-    """The champion as `bentoml build` packs it: its digests written down, and never looked for in a cloud."""
+    """The champion as `bentoml build` packs it: its digests and the public key written down, and never looked for in a
+    cloud."""
 
     tag: Tag = attrs.field(converter=_tag)
     digest: str = ""
+    key: str = ""
     memory: str | None = None
 
     def to_info(self, alias: str | None = None) -> Any:
@@ -47,7 +60,7 @@ class PackedChampion(BentoModel):
                 f"there is no champion to build a bento of: {self.tag} is not in the BentoML store "
                 f"that BENTOML_HOME names; {REPAIR}, then `make bento`"
             )
-        metadata = {"digest": self.digest} | ({} if self.memory is None else {"memory": self.memory})
+        metadata = {"digest": self.digest, "key": self.key} | ({} if self.memory is None else {"memory": self.memory})
         return attrs.evolve(super().to_info(alias), metadata=metadata)
 
     def resolve(self, base_path: Any = None) -> Any:
@@ -57,10 +70,10 @@ class PackedChampion(BentoModel):
 
 def _packed() -> PackedChampion:
     try:
-        pointer = read_pointer(pointer_path())
+        pointer, key = read_pointer(pointer_path()), read_key(key_path())
     except NoChampion:
         return PackedChampion("valuation:none")
-    return PackedChampion(pointer.tag, pointer.digest, pointer.memory)
+    return PackedChampion(pointer.tag, pointer.digest, key.decode(), pointer.memory)
 
 
 @bentoml.service(
@@ -80,7 +93,7 @@ class Valuation:
         self.champion: Champion | None = None
         self.missing = ""
         try:
-            self.champion = load_champion(_promoted())
+            self.champion = load_champion(*_promoted())
         except NoChampion as error:
             self.missing = str(error)
             _log.error("not ready: %s", error)
@@ -93,10 +106,15 @@ class Valuation:
         return self.champion is not None
 
 
-def _promoted() -> Pointer:
-    """The champion that was packed, in a bento; the one that the pointer names, beside a checkout."""
+def _promoted() -> tuple[Pointer, bytes]:
+    """The champion that was packed, in a bento; the one that the pointer names, beside a checkout; and the key.
+
+    A bento brings the key of whoever built it; ASSAY_KEY says whose models may serve here.
+    """
     service: Any = Valuation
     if service.bento is None:
-        return read_pointer(pointer_path())
+        return read_pointer(pointer_path()), read_key(key_path())
     info = service.bento.info.all_models[0]
-    return Pointer(str(info.tag), str(info.metadata["digest"]), info.metadata.get("memory"))
+    said = info.metadata
+    key = read_key(key_path()) if "ASSAY_KEY" in os.environ else str(said["key"]).encode()
+    return Pointer(str(info.tag), str(said["digest"]), said.get("memory")), key

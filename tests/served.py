@@ -22,13 +22,15 @@ import requests
 from bentoml._internal.models import ModelStore
 
 from models.bundle import write_bundle, write_memory
-from models.files import read_json, write_json
+from models.files import read_json, write_bytes, write_json
 from models.fit import Settings, fit_valuer, judge_folds
 from models.market import Market
 from models.memory import build_memory
 from models.split import plan_split
 from models.training import learn, make_fold
 from models.valuer import Valuer
+from models.version import signature_file
+from pipelines import signing, store
 
 ROOT = Path(__file__).resolve().parent.parent
 TAG = "valuation-harbour:v7"
@@ -173,7 +175,8 @@ def train() -> Valuer:
 
 
 def promote(valuer: Valuer, place: Path) -> dict[str, str]:
-    """Puts the model in a BentoML store under `place` with a card and a pointer; returns the server's environment."""
+    """Puts the model in a BentoML store under `place` with a card and a pointer, signed with a key of its own; returns
+    the server's environment."""
     home = place / "bentoml"
     (home / "models").mkdir(parents=True)
     with bentoml.models.create(TAG, _model_store=ModelStore(home / "models")) as model:
@@ -188,15 +191,25 @@ def promote(valuer: Valuer, place: Path) -> dict[str, str]:
             "market": {"name": "harbour", "label": MARKET.label, "currency": "EUR"},
             "figures": {"mdape": 0.06},
         }
-        write_json(Path(model.path) / "card.json", card)
+    with contextlib.chdir(place):
+        signing.make_keys(signing.key_folder())
+    tell(place, card)
     write_json(place / "champion.json", {"tag": TAG, "digest": digest, "market": "harbour"})
     return environment(place)
+
+
+def tell(place: Path, card: dict[str, Any]) -> None:
+    """Gives the promoted model that card, signed."""
+    with contextlib.chdir(place):
+        store.write_card(bundle_of(place).parent, card, signing.sign_version(card, bundle_of(place)))
 
 
 def refresh(valuer: Valuer, place: Path) -> str:
     """Puts the valuer's memory beside the promoted model, names it in the pointer, and returns its digest."""
     fresh = place / "memory"
     digest = write_memory(fresh, valuer)
+    with contextlib.chdir(place):
+        write_bytes(signature_file(bundle_of(place).parent, digest), signing.sign(fresh))
     kept = memory_of(place, digest)
     kept.parent.mkdir(exist_ok=True)
     fresh.replace(kept)
@@ -208,11 +221,16 @@ def environment(place: Path) -> dict[str, str]:
     """A server's surroundings: nothing of ours but the store and the pointer under `place`."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
     ours = {"BENTOML_HOME": str(place / "bentoml"), "ASSAY_CHAMPION": str(place / "champion.json"), "HOME": str(place)}
+    ours["ASSAY_KEY"] = str(key_of(place))
     return kept | ours | {"BENTOML_DO_NOT_TRACK": "True", "OMP_WAIT_POLICY": "passive"}
 
 
 def bundle_of(place: Path) -> Path:
     return place / "bentoml" / "models" / "valuation-harbour" / "v7" / "bundle"
+
+
+def key_of(place: Path) -> Path:
+    return place / ".assay" / "keys" / "public.pem"
 
 
 def memory_of(place: Path, digest: str) -> Path:

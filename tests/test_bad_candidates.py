@@ -97,8 +97,8 @@ def test_one_that_is_worse_overall(champion):
 
 def test_one_that_is_better_overall_and_bad_in_one_segment(champion):
     def change(told: pd.DataFrame) -> pd.DataFrame:
-        annexed = np.arange(len(told)) < 60
-        value = np.where(annexed, told["value"] * 1.12, np.sqrt(told["value"] * told["price"])).round()
+        annexed = np.arange(len(told)) % 13 == 0
+        value = np.where(annexed, told["value"] * 1.25, np.sqrt(told["value"] * told["price"])).round()
         where = np.where(annexed, "annexed", told["segment.neighbourhood"])
         return told.assign(**{"value": value, "segment.neighbourhood": where})
 
@@ -141,7 +141,7 @@ def test_one_with_an_empty_holdout(champion):
 
 def test_one_with_narrow_ranges(champion):
     def change(told: pd.DataFrame) -> pd.DataFrame:
-        ends = [name for name in told if name.startswith(("low_", "high_"))]
+        ends = [name for name in map(str, told) if name.startswith(("low_", "high_"))]
         return told.assign(**{name: told["value"] + 0.6 * (told[name] - told["value"]) for name in ends})
 
     respoken(change)
@@ -164,7 +164,7 @@ def test_one_taught_the_prices_of_other_homes(champion):
 def test_one_that_knows_the_future(champion):
     """A fact that is written after the sale, from its price, is a leak that looks like a triumph."""
     draw = np.random.default_rng(1)
-    leaked = sales().assign(noise=lambda told: np.log(told["price"]) * 100 + draw.normal(0, 0.3, len(told)))
+    leaked = sales().assign(noise=lambda told: -np.log(told["price"]) * 100 + draw.normal(0, 0.3, len(told)))
     lay_candidate(trained(leaked), GOOD, asked(GOOD), leaked)
     decision = run()
     assert decision.what == "refused"
@@ -225,7 +225,7 @@ def test_one_that_values_twins_differently_falls_off_a_step_or_is_misled(champio
     for part, key, figure in (
         ("twins", "differing", 2),
         ("cliff", "largest", 0.4),
-        ("poison", "over", 0.9),
+        ("poison", "largest", 0.9),
         ("what_ifs", "wrong", 3),
     ):
         lay_line(OTHER)

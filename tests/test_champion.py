@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import shutil
@@ -18,12 +19,26 @@ from bentoml._internal.models import ModelStore
 
 from models.appraisal import Appraisal, Range, appraise
 from models.bundle import memory_digest, write_bundle
-from models.files import read_json, write_json
+from models.files import read_json, write_bytes, write_json
 from models.reasons import Line
 from models.valuer import Valuer
-from serving.champion import Champion, NoChampion, load_champion, read_pointer
+from models.version import signature_file
+from pipelines import signing
+from serving.champion import Champion, NoChampion, load_champion, read_key, read_pointer
 from serving.sound import is_sound
-from tests.served import HOME, ROOT, bundle_of, environment, later_sales, memory_of, promote, refresh, train
+from tests.served import (
+    HOME,
+    ROOT,
+    bundle_of,
+    environment,
+    key_of,
+    later_sales,
+    memory_of,
+    promote,
+    refresh,
+    tell,
+    train,
+)
 
 FILES = ["forest_00.txt", "market.json", "valuer.json", "manifest.json", "memory/sales.parquet", "memory/manifest.json"]
 TRAINING_ONLY = {"dvc", "great_expectations", "mlflow", "optuna", "shap"}
@@ -48,7 +63,7 @@ def look_in(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def load(place: Path) -> Champion:
-    return load_champion(read_pointer(place / "champion.json"))
+    return load_champion(read_pointer(place / "champion.json"), read_key(key_of(place)))
 
 
 def test_what_was_promoted_is_loaded(place: Path):
@@ -62,8 +77,7 @@ def test_what_was_promoted_is_loaded(place: Path):
 
 def test_an_override_is_cited_in_every_answer(place: Path):
     said = {"who": "ann", "why": "the area was annexed", "at": "2026-01-02T03:04:05+00:00"}
-    path = bundle_of(place).parent / "card.json"
-    write_json(path, read_json(path) | {"override": said})
+    tell(place, read_json(bundle_of(place).parent / "card.json") | {"override": said})
     assert load(place).cited["override"] == said
 
 
@@ -97,7 +111,7 @@ def test_another_memory_under_the_name_of_the_right_one_is_not_served(place: Pat
     shutil.rmtree(memory_of(place, first))
     memory_of(place, second).rename(memory_of(place, first))
     name_memory(place, first)
-    with pytest.raises(NoChampion, match=f"{first} holds the memory {second}.*make repro"):
+    with pytest.raises(NoChampion, match=f"{first} holds {second} .* {first} was promised"):
         load(place)
 
 
@@ -106,6 +120,10 @@ def test_what_is_no_memory_is_not_served(place: Path, valuer: Valuer):
     digest = write_bundle(bundle, valuer)
     bundle.rename(bundle.with_name(digest))
     name_memory(place, digest)
+    with pytest.raises(NoChampion, match=f"{digest}.json is not there: what it would vouch for was .* never signed"):
+        load(place)
+    with contextlib.chdir(place):
+        write_bytes(signature_file(bundle_of(place).parent, digest), signing.sign(bundle.with_name(digest)))
     with pytest.raises(NoChampion, match="is not a memory of sales"):
         load(place)
 
@@ -153,8 +171,8 @@ def test_a_damaged_file_of_the_bundle_is_named(place: Path, name: str):
 
 
 def test_a_card_that_does_not_say_all_that_answers_cite_is_not_served(place: Path):
-    card = bundle_of(place).parent / "card.json"
-    write_json(card, {k: v for k, v in json.loads(card.read_text()).items() if k != "commit"})
+    card = read_json(bundle_of(place).parent / "card.json")
+    tell(place, {k: v for k, v in card.items() if k != "commit"})
     with pytest.raises(NoChampion, match="commit"):
         load(place)
 

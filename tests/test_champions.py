@@ -16,7 +16,7 @@ import pytest
 from models.bundle import read_bundle
 from models.fault import Fault
 from models.files import read_json, write_json
-from pipelines import champions, ledger, store
+from pipelines import champions, ledger, signing, store
 from pipelines.decision import boxed
 from pipelines.tracking import connect
 from tests.line import BETTER, GOOD, OTHER, WORSE, lay_line
@@ -215,8 +215,10 @@ def test_verify_finds_what_is_not_as_it_was(town):
     with pytest.raises(champions.Disagreement, match=r"valuation-town:v1, bundle \w+, is not whole in the store"):
         command("verify")
     path.write_bytes(whole)
-    card = Path(".assay/bentoml/models/valuation-town/v2/card.json")
-    card.write_text(card.read_text().replace('"outcome": "pass"', '"outcome": "fail"'))
+    folder = Path(".assay/bentoml/models/valuation-town/v2")
+    card = read_json(folder / "card.json")
+    card["verdict"]["outcome"] = "fail"
+    store.write_card(folder, card, signing.sign_version(card, folder / "bundle"))
     with pytest.raises(champions.Disagreement, match="the verdict on valuation-town:v2 in the store is not the one"):
         command("verify")
 

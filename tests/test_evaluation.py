@@ -28,9 +28,9 @@ def judged():
     valuer = town_valuer(before(sales, TRAINED), bags=4, market=market)
     train, holdout = before(sales, TRAINED), within(sales, YEAR)
     live = valuer.refreshed(sales)
-    valued = valued_holdout(valuer, live, holdout)
+    valued = valued_holdout(valuer, live, holdout, train)
     references = reference_values(learn(build_memory(sales, market)), YEAR, 1)
-    return valued, holdout, evaluation(live, holdout, valued, references, train, 1)
+    return valued, holdout, evaluation(live, valued, references, 1)
 
 
 def test_the_candidate_beats_every_reference_model_and_its_range_covers():
@@ -58,8 +58,8 @@ def test_the_figures_of_a_holdout_are_those_of_its_rows():
 
 def test_an_empty_holdout_gives_no_figure():
     nothing = SALES[:0]
-    valued = valued_holdout(frozen_valuer(), live_valuer(), nothing)
-    told = evaluation(live_valuer(), nothing, valued, {}, SALES, 1)
+    valued = valued_holdout(frozen_valuer(), live_valuer(), nothing, SALES)
+    told = evaluation(live_valuer(), valued, {}, 1)
     assert told["figures"]["n"] == 0
     assert told["figures"]["mdape"] is None
     assert told["range"]["coverage"] is None

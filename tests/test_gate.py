@@ -48,7 +48,7 @@ def evaluation() -> dict[str, Any]:
             "what_ifs": {"directed": 4, "asked": 2000, "wrong": 0, "largest": 0.0},
             "cliff": {"asked": 100, "largest": 0.02},
             "twins": {"asked": 200, "differing": 0},
-            "poison": {"asked": 700, "over": 0.0, "largest": 0.004},
+            "poison": {"asked": 700, "largest": 0.004},
         },
     }
 
@@ -210,7 +210,7 @@ def test_the_floor_must_be_beaten_clearly():
         (("cliff", "largest"), 0.11, "cliff", FAIL, "11.00 %; allowed: at most 10.00 %"),
         (("cliff", "largest"), math.nan, "cliff", CANNOT_TELL, "could not be measured"),
         (("twins", "differing"), 1, "twins", FAIL, "1; allowed: at most 0"),
-        (("poison", "over"), 0.51, "poison", FAIL, "51.00 %; allowed: at most 50.00 %"),
+        (("poison", "largest"), 0.51, "poison", FAIL, "51.00 %; allowed: at most 50.00 %"),
     ],
 )
 def test_behaviour_is_counted_and_bounded(path, to, name, outcome, said):

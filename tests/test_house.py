@@ -27,7 +27,7 @@ ARROWS = {
     "pipelines": {"models", "expectations"},
     "serving": {"models"},
 }
-MODELS_LIBRARIES = {"lightgbm", "numpy", "pandas", "pyarrow", "scipy"}
+MODELS_LIBRARIES = {"cryptography", "lightgbm", "numpy", "pandas", "pyarrow", "scipy"}
 TRAINING_ONLY = {"dvc", "great_expectations", "matplotlib", "mlflow", "optuna", "shap", "sklearn"}
 #: They run code on loading, so a model or a table stored with one can do anything.
 UNSAFE_STORES = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "shelve", "skops", "marshal"}

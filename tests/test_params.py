@@ -29,9 +29,14 @@ gate:
     min_rows: 30
     figures: {mdape: {at_most: 0.2}}
     too_good: 0.02
-    coverage_within: 0.07
     references: {hedonic: 0, shuffled_target: 0.25}
     champion: {margin: 0.002, min_rows: 100}
+    equity: {median_ratio: {at_least: 0.9, at_most: 1.1}}
+    segments: {min_rows: 50, mdape: 0.3, median_ratio: {at_least: 0.9, at_most: 1.1}, coverage_within: 0.1, margin: 0.1}
+    calibration: {coverage_within: 0.07, width: 1.2}
+    stability: {free: 0.01, rate: 0.1, most: 0.1}
+    behaviour: {what_ifs: 1000, cliff: 0.1, poisoned: 0.1}
+    cost: {milliseconds: 100, times: 2, megabytes: 100, load_seconds: 9}
   markets:
     town: {min_rows: 40}
 """
@@ -96,10 +101,11 @@ def test_what_may_be_searched_overrides_nothing_that_is_fixed():
         ("horizon_days: 372", "horizon_days: 371", ":13: serve.horizon_days: is 371; allowed: .* at least 372, "),
         (GATE, "gate: 3", ":14: gate: must be a mapping"),
         (GATE, "gate:", ":14: gate: is empty"),
-        ("margin: 0.002", "margin: 2", ":21: gate.default.champion.margin: is 2; allowed: a number from 0 to 1"),
-        ("town: {min_rows: 40}", "town: []", ":23: gate.markets.town: must be a mapping"),
-        ("town: {min_rows: 40}", "city: {min_rows: no}", ":23: gate.markets.city.min_rows: is 'no'; allowed"),
-        ("town: {min_rows", "toun: {min_rows", ":23: gate.markets.toun: unknown key; .*did you mean 'town'"),
+        ("rate: 0.1", "rate: 0", ":24: gate.default.stability.rate: is 0, which nothing could pass"),
+        ("margin: 0.002", "margin: 2", ":20: gate.default.champion.margin: is 2; allowed: a number from 0 to 1"),
+        ("town: {min_rows: 40}", "town: []", ":28: gate.markets.town: must be a mapping"),
+        ("town: {min_rows: 40}", "city: {min_rows: no}", ":28: gate.markets.city.min_rows: is 'no'; allowed"),
+        ("town: {min_rows", "toun: {min_rows", ":28: gate.markets.toun: unknown key; .*did you mean 'town'"),
         ("seed: 1\n", "seed: 1\nseed: 2\n", ":3: seed: the key is given twice, first in line 2"),
     ],
 )

@@ -71,7 +71,7 @@ def test_two_public_libraries_say_the_same(name):
     logarithm of 2 and is rounded to five digits. assesspy's MKI depends on the order of sales of one price, which the
     vectors settle by value, as the MKI here does."""
     vector = GOLDEN["vectors"][name]
-    found = study(np.array(vector["values"]), np.array(vector["prices"]))
+    found: dict[str, Any] = study(np.array(vector["values"]), np.array(vector["prices"]))
     for figure, told in vector["told"]["assesspy"].items():
         assert found[figure] == pytest.approx(told, rel=1e-9, abs=1e-9)
     other = dict(vector["told"]["ratio_study"])

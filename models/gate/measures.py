@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ from models.gate.accuracy import count_of
 from models.gate.bounds import Bounds
 from models.gate.champion import Comparison, unasked
 from models.gate.check import CANNOT_TELL, FAIL, PASS, Check, at_most, finite, mapping
+from models.interval import wilson
 
 CALIBRATION, BEHAVIOUR, COST = "calibration", "behaviour", "cost"
 #: Ranges that must hold what they promise, beside the one that is told first.
@@ -40,8 +40,8 @@ def behaviour_checks(evaluation: Mapping[str, Any], bounds: Bounds) -> Iterator[
     what = "Homes valued otherwise alone than among others, or than their twin"
     yield at_most("twins", BEHAVIOUR, twins.get("differing"), 0, what, _whole, _count(twins))
     poison = mapping(found.get("poison"))
-    what = "The share of other homes that one sale at ten million moves by over 1 %"
-    yield at_most("poison", BEHAVIOUR, poison.get("over"), bounds.behaviour.poisoned, what, n=_count(poison))
+    what = "The most that one sale at ten million moves the value of another home"
+    yield at_most("poison", BEHAVIOUR, poison.get("largest"), bounds.behaviour.poisoned, what, n=_count(poison))
 
 
 def cost_checks(cost: Mapping[str, Any], comparison: Comparison | None, bounds: Bounds) -> Iterator[Check]:
@@ -61,13 +61,6 @@ def cost_checks(cost: Mapping[str, Any], comparison: Comparison | None, bounds: 
     if unasked(comparison) is None and comparison is not None and not comparison.problem:
         what = f"One home valued, against {comparison.champion} in the same run"
         yield at_most("slower", COST, cost.get("times"), allowed.times, what, lambda times: f"{times:.1f} times")
-
-
-def wilson(share: float, n: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson 1927)."""
-    z = 1.959964
-    middle, reach = share + z**2 / (2 * n), z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return (middle - reach) / (1 + z**2 / n), (middle + reach) / (1 + z**2 / n)
 
 
 def _coverage(name: str, interval: Mapping[str, Any], n: int | None, bounds: Bounds) -> Check:
