@@ -1,9 +1,8 @@
-"""A version on disk: `bundle/`, `card.json`, newer memories of sales in `memory/`, pages for people such as
-`report.html`, and the `signatures/` over them.
+"""A version on disk: `bundle/`, `card.json`, pages for people such as `report.html`, newer memories of sales in
+`memory/`, and the `signatures/` over them.
 
-A signature is kept under the digest of what it speaks for: of the card, which names its bundle, or of a memory; the
-card's speaks for the pages too. So a
-new card takes the old one's place in one step, and its signature is there before it.
+A signature is kept under the digest of what it speaks for: of the card, which names its bundle and has the pages
+with it, or of a memory. So a new card takes the old one's place in one step, and its signature is there before it.
 """
 
 from __future__ import annotations

@@ -141,7 +141,6 @@ def load_champion(pointer: Pointer, key: bytes) -> Champion:
         known = pointer.memory or memory_digest(folder / BUNDLE, digest)
         pages = read_pages(folder, card, key)
         card = {name: card[name] for name in CITED} | card
-        pages = {name: (folder / name).read_bytes() for name in (REPORT, DATA_DOCS) if (folder / name).is_file()}
     except SignatureError as error:
         raise NoChampion(f"{pointer.tag} is not as it was signed: {error}; {REPAIR}") from error
     except BundleError as error:
