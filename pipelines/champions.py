@@ -27,7 +27,7 @@ from urllib.request import urlopen
 from models.fault import Fault
 from pipelines import ledger, registry, resigning, signing, store
 from pipelines.card import model_name, unregistered
-from pipelines.exhibits import Exhibits, kept_exhibits
+from pipelines.exhibits import exhibits_of
 from pipelines.ledger import Line
 from pipelines.params import load_params
 from pipelines.report import pages, publish
@@ -105,8 +105,7 @@ def promote(market: str, given: argparse.Namespace) -> None:
         at = ledger.now()
         override = {"who": getpass.getuser(), "why": given.why, "at": at}
         card = card | {"version": version.version, "run": version.run_id, "promoted_at": at, "override": override}
-        shown = registry.artifacts(tracking, version.run_id, Path(temporary) / "run")
-        told = pages(card, Exhibits() if shown is None else kept_exhibits(shown))
+        told = pages(card, exhibits_of(card))
         stored = store.put(card, bundle, told)
         evidence = ledger.evidence_of(card)
         ledger.record(market, ledger.OVERRIDDEN, given.why, stored.tag, card["digest"], None, evidence, at)

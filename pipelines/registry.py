@@ -172,17 +172,6 @@ def kept(tracking: Tracking, card: Mapping[str, Any]) -> Registered | None:
     return replace(own, run_id=str(card["run"])) if own.digest == card["digest"] else None
 
 
-def artifacts(tracking: Tracking, run_id: str, folder: Path) -> Path | None:
-    """The run's artifacts, fetched into the folder; None where they are lost."""
-    from mlflow.artifacts import download_artifacts
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return Path(download_artifacts(run_id=run_id, dst_path=str(folder), tracking_uri=tracking.uri))
-    except (MlflowException, OSError):
-        return None
-
-
 def _version(
     tracking: Tracking, name: str, digest: str, taken: Mapping[str, str], tag: str | None = None
 ) -> ModelVersion | None:

@@ -13,6 +13,7 @@ import stat
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -102,8 +103,8 @@ def sign(files: Path) -> bytes:
         return place.read_bytes()
 
 
-def sign_version(card: Mapping[str, Any], bundle: Path) -> bytes:
-    """A signature over the card and the bundle that it names, taken from a copy that nobody else can write.
+def sign_version(card: Mapping[str, Any], bundle: Path, pages: Mapping[str, bytes] = MappingProxyType({})) -> bytes:
+    """A signature over card, pages and the bundle that the card names, taken from a copy that nobody else can write.
 
     Raises:
         KeyFault: as `sign` does.
@@ -113,6 +114,8 @@ def sign_version(card: Mapping[str, Any], bundle: Path) -> bytes:
         version = Path(temporary) / f"v{card['version']}"
         shutil.copytree(bundle, version / BUNDLE)
         write_bytes(version / CARD, json_bytes(dict(card)))
+        for name, page in pages.items():
+            write_bytes(version / name, page)
         signature = sign(version)
     if (found := vouched(signature, public_key()).get(f"{BUNDLE}/{MANIFEST}")) != card["digest"]:
         raise SignatureError(f"{bundle} has become {found}, its card says {card['digest']}; run `dvc repro`")

@@ -124,9 +124,7 @@ def test_the_run_tells_a_reviewer_why(line):
         "plots",
         "report.html",
         "report.md",
-        "study",
         "validation.html",
-        "validation.json",
     }
 
 
