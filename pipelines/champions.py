@@ -27,7 +27,7 @@ from urllib.request import urlopen
 from models.fault import Fault
 from pipelines import ledger, registry, resigning, signing, store
 from pipelines.card import model_name, unregistered
-from pipelines.exhibits import Exhibits, kept_exhibits
+from pipelines.exhibits import exhibits_of
 from pipelines.ledger import Line
 from pipelines.params import load_params
 from pipelines.report import pages, publish
@@ -105,8 +105,7 @@ def promote(market: str, given: argparse.Namespace) -> None:
         at = ledger.now()
         override = {"who": getpass.getuser(), "why": given.why, "at": at}
         card = card | {"version": version.version, "run": version.run_id, "promoted_at": at, "override": override}
-        shown = registry.artifacts(tracking, version.run_id, Path(temporary) / "run")
-        told = pages(card, Exhibits() if shown is None else kept_exhibits(shown))
+        told = pages(card, exhibits_of(card))
         stored = store.put(card, bundle, told)
         evidence = ledger.evidence_of(card)
         ledger.record(market, ledger.OVERRIDDEN, given.why, stored.tag, card["digest"], None, evidence, at)
@@ -131,6 +130,8 @@ def verify(market: str, _: argparse.Namespace) -> None:
         elif ledger.evidence_of(stored.card) != line.evidence:
             wrong.append(f"the verdict on {line.tag} in the store is not the one of line {line.number} of the ledger")
     line = _head(market)
+    if (doubt := _memory(line)) is not None:
+        wrong.append(doubt)
     wrong += [f"{seen.place}: {seen.says}" for seen in (_pointer(line), _registry(line)) if seen.right is False]
     print(f"{len(told)} decisions, each following from the one before; {len(latest)} models have served")
     if wrong:
@@ -144,10 +145,9 @@ def sign(market: str, given: argparse.Namespace) -> None:
         line = _head(market)
         signed = resigning.anew()
         print(f"Signed with the key in {signing.key_folder()}: {', '.join(signed) or 'nothing'}")
-        if (trouble := store.trouble(line.tag)) is not None:
-            raise Fault(
-                f"the champion {line.tag} is not what the ledger names ({trouble}); bring it back from a backup"
-            )
+        if store.find(market, line.digest) is None:
+            why = store.trouble(line.tag) or "another bundle has its place"
+            raise Fault(f"the champion {line.tag} is not what the ledger names ({why}); bring it back from a backup")
         ledger.record(market, ledger.SIGNED, given.why, line.tag, line.digest, line.memory, line.evidence)
 
 
@@ -181,9 +181,18 @@ def _earlier(market: str, line: Line, asked: str | None) -> store.Stored:
 
 def _store(line: Line) -> Seen:
     stored = store.find(line.market, line.digest)
-    trouble = store.trouble(line.tag) or "another bundle has its place"
-    says = f"no whole copy of it: {trouble}" if stored is None else f"{stored.folder}, signed, every digest right"
-    return Seen("store", says, stored is not None)
+    if stored is None:
+        return Seen("store", f"no whole copy of it: {store.trouble(line.tag) or 'another bundle has its place'}", False)
+    doubt = _memory(line)
+    return Seen("store", doubt or f"{stored.folder}, signed, every digest right", doubt is None)
+
+
+def _memory(line: Line) -> str | None:
+    """What is wrong with the memory of sales that the champion is to be served with."""
+    stored = store.find(line.market, line.digest)
+    if stored is None or line.memory is None or store.remembers(stored, line.memory):
+        return None
+    return f"the memory {line.memory[:12]} of {line.tag} is not whole in the store, or not as it was signed"
 
 
 def _pointer(line: Line) -> Seen:

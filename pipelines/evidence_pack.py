@@ -27,7 +27,8 @@ from models.bundle import MANIFEST, bundle_digest, read_bundle
 from models.fault import Fault
 from models.files import digest, file_digest, json_bytes, read_json, write_bytes
 from models.valuer import AsOfError
-from pipelines import ledger, store
+from models.version import signature_file
+from pipelines import ledger, signing, store
 from pipelines.evidence import audit, numbers
 from pipelines.evidence.page import page
 from pipelines.evidence.rows import FINDINGS, KINDS, Tables, fates, tables
@@ -71,7 +72,8 @@ def champion(market: str) -> tuple[Stored, Line]:
     Raises:
         Fault: when there is none, or the files of the line are about another model.
     """
-    stored, line = store.serving(), ledger.head(market)
+    line = ledger.head(market)
+    stored = None if line is None else store.serving()
     if stored is None or line is None or line.digest != stored.card["digest"]:
         raise Fault(f"no champion of {market} serves as the ledger says; run `dvc repro`, then `make status`")
     found, judged = bundle_digest(BUNDLE), read_json(EVALUATION).get("model")
@@ -94,7 +96,7 @@ def contents(stored: Stored, line: Line, seed: int, findings: Path | None) -> di
     card, decisions, bundle = stored.card, ledger.of(line.market), _bundle(stored)
     train, homes, valued, trials = (pd.read_parquet(path) for path in (TRAIN, HOLDOUT, VALUED, TRIALS))
     accepted = pd.read_parquet(SALES)
-    live = read_bundle(stored.bundle)[0].refreshed(accepted)
+    live = read_bundle(stored.bundle, seal=stored.card["digest"])[0].refreshed(accepted)
     valued = valued.assign(**champion_before(card, homes.set_index("sale_id").loc[valued["sale_id"]], accepted))
     sales = fates(pd.read_parquet(RAW), pd.read_parquet(SET_ASIDE), train, homes)
     told = tables(live, homes, valued, sales, f"{card['digest']}:{line.number}")
@@ -107,6 +109,7 @@ def contents(stored: Stored, line: Line, seed: int, findings: Path | None) -> di
         "bundle": digest(bundle[f"bundle/{MANIFEST}"]),
         "verdict": ledger.evidence_of(card),
         "ledger": file_digest(ledger.ledger_file()),
+        "public key": digest(key := signing.public_key()),
     }
     every = (
         numbers.confidence(told.rows, card, live.levels)
@@ -121,6 +124,8 @@ def contents(stored: Stored, line: Line, seed: int, findings: Path | None) -> di
         "evidence.html": page(every, card, live.market, decisions).encode(),
         "audit.py": Path(audit.__file__).read_bytes(),
         "card.json": json_bytes(card),
+        "signature.json": signature_file(stored.folder, digest(json_bytes(card))).read_bytes(),
+        "public.pem": key,
         "ledger.jsonl": ledger.ledger_file().read_bytes(),
         "raw.parquet": RAW.read_bytes(),
         "validated.parquet": SALES.read_bytes(),
@@ -139,7 +144,7 @@ def champion_before(card: Mapping[str, Any], homes: pd.DataFrame, accepted: pd.D
     stored = store.find(card["market"]["name"], before["digest"]) if before else None
     if stored is None:
         return {}
-    rival = read_bundle(stored.bundle)[0]
+    rival = read_bundle(stored.bundle, seal=stored.card["digest"])[0]
     days, facts = homes["sale_date"], rival.market.field_names
     if days.min() < pd.Timestamp(rival.trained_day) or not set(facts) <= set(homes):
         return {}

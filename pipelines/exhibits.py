@@ -1,6 +1,6 @@
 """What is shown beside a model's card: plots, the sales it rests on, the study behind it, what else was tried.
 
-Read from the line's files, or from a run's artifacts in MLflow, which hold the same.
+Read from the line's files alone: what MLflow holds may be altered by others, and these pages are signed.
 """
 
 from __future__ import annotations
@@ -14,18 +14,7 @@ import pandas as pd
 
 from models.files import read_json
 from pipelines.document import QUIET, Block, Cell, Heading, Items, Link, Paragraph, Picture, Section, Table
-from pipelines.places import (
-    BEST,
-    EVALUATION,
-    EXPERIMENTS,
-    PLOTS,
-    REPORTS,
-    STUDY,
-    TRIALS,
-    VALIDATION,
-    VALIDATION_PAGE,
-    VALUED,
-)
+from pipelines.places import BEST, EVALUATION, EXPERIMENTS, PLOTS, STUDY, TRIALS, VALIDATION, VALIDATION_PAGE
 
 #: Plots by their file, in the order in which they are shown: what each is called and how it is read.
 PICTURES = {
@@ -80,31 +69,23 @@ class Exhibits:
     experiments: str = ""
 
 
-def read_exhibits(reports: Path = REPORTS, study: Path = STUDY, experiments: Path = EXPERIMENTS) -> Exhibits:
-    """Raises: OSError, ValueError for a file that is there and can't be read."""
-    best, trials = study / BEST.name, study / TRIALS.name
-    validation, page = reports / VALIDATION.name, reports / VALIDATION_PAGE.name
+def exhibits_of(card: Mapping[str, Any]) -> Exhibits:
+    """The line's files, where they are of the card's model; else nothing.
+
+    Raises:
+        OSError, ValueError: for a file that is there and can't be read.
+    """
+    if not EVALUATION.is_file() or read_json(EVALUATION).get("model") != card["digest"]:
+        return Exhibits()
     return Exhibits(
-        plots=_pictures(reports / PLOTS.name),
-        validation=read_json(validation) if validation.is_file() else {},
-        validation_page=page.read_bytes() if page.is_file() else None,
-        search=_pictures(study),
-        best=read_json(best) if best.is_file() else {},
-        trials=pd.read_parquet(trials) if trials.is_file() else pd.DataFrame(),
-        experiments=experiments.read_text("utf-8") if experiments.is_file() else "",
+        plots=_pictures(PLOTS),
+        validation=read_json(VALIDATION) if VALIDATION.is_file() else {},
+        validation_page=VALIDATION_PAGE.read_bytes() if VALIDATION_PAGE.is_file() else None,
+        search=_pictures(STUDY),
+        best=read_json(BEST) if BEST.is_file() else {},
+        trials=pd.read_parquet(TRIALS) if TRIALS.is_file() else pd.DataFrame(),
+        experiments=EXPERIMENTS.read_text("utf-8") if EXPERIMENTS.is_file() else "",
     )
-
-
-def evidence() -> list[tuple[Path, str]]:
-    """The files to keep with the run, and the artifact folder of each; laid as `kept_exhibits` reads them."""
-    plots = [(path, PLOTS.name) for path in sorted(PLOTS.glob("*.png"))]
-    search = [(path, STUDY.name) for path in (BEST, TRIALS, *sorted(STUDY.glob("*.png")))]
-    return [*((path, "") for path in (EVALUATION, VALUED, VALIDATION, VALIDATION_PAGE, EXPERIMENTS)), *plots, *search]
-
-
-def kept_exhibits(artifacts: Path) -> Exhibits:
-    """Of a run, from the folder that its artifacts were fetched into."""
-    return read_exhibits(artifacts, artifacts / STUDY.name, artifacts / EXPERIMENTS.name)
 
 
 def pictures_section(plots: Mapping[str, bytes]) -> Section | None:

@@ -19,12 +19,13 @@ from models.fault import Fault
 from models.files import read_json, write_json
 from models.gate.bounds import Bounds
 from models.gate.check import PASS, Verdict
+from models.version import REPORT
 from pipelines import ledger, registry, resigning, signing, store
 from pipelines.card import SAID, build_card, model_name, same_measure, unregistered
 from pipelines.decision import Decision, boxed
-from pipelines.exhibits import Exhibits, evidence, read_exhibits
+from pipelines.exhibits import exhibits_of
 from pipelines.params import load_params
-from pipelines.places import BEST, BUNDLE, VERDICT
+from pipelines.places import BEST, BUNDLE, EVALUATION, PLOTS, VALIDATION_PAGE, VALUED, VERDICT
 from pipelines.report import pages, publish
 from pipelines.stage import run
 from pipelines.tracking import Tracking, answering, connect, record_study
@@ -62,7 +63,7 @@ def promote(bounds: Bounds, experiment: bool) -> Decision:
         judgement = judged(candidate, champion, standing, bounds)
         with ledger.held():
             decision = _decide(tracking, candidate, champion, standing, judgement, experiment)
-        publish(tracking, decision.card, pages(decision.card, read_exhibits(), decision.doubts))
+        publish(tracking, decision.card, pages(decision.card, exhibits_of(decision.card), decision.doubts))
     told = {"decision": decision.what, "model": decision.card["digest"], "judged_on_holdout": decision.worn}
     write_json(VERDICT, told | decision.card["verdict"])
     return decision
@@ -91,6 +92,7 @@ def find_champion(tracking: Tracking, candidate: Candidate, folder: Path) -> Cha
     if (champion := _champion(store.find(candidate.market, digest))) is not None:
         return champion
     if version is not None and (fetched := _fetched(tracking, version, line, folder)) is not None:
+        print(f"The champion {fetched.tag} is brought back from MLflow, as it was signed{_why(line)}")
         return fetched
     if digest == candidate.digest:
         return None  # its files are the candidate's: judged and promoted again, it is whole again
@@ -98,9 +100,9 @@ def find_champion(tracking: Tracking, candidate: Candidate, folder: Path) -> Cha
         return None  # this version of the code can neither serve it nor compare with it
     raise PromoteError(
         f"the champion of {name}, bundle {digest}, is neither whole in the store nor in MLflow's artifacts, as signed "
-        f"with the key in {signing.key_folder()}{_why(line)}. Bring one of them, or that key, back from a backup; or, "
-        f"to begin anew without it, delete the alias 'champion' of {name} in MLflow, {store.pointer_file()} and "
-        f"{ledger.ledger_file()}, then run `dvc repro`"
+        f"with the key in {signing.key_folder()}{_why(line)}. Bring one of them, or that key, back from a backup (a "
+        f"lost key: `make sign`); or, to begin anew without it, delete the alias 'champion' of {name} in MLflow, "
+        f"{store.pointer_file()} and {ledger.ledger_file()}, then run `dvc repro`"
     )
 
 
@@ -131,8 +133,8 @@ def settle(tracking: Tracking, champion: Champion) -> Champion:
         own = own or made
         card = card | {"version": own.version, "run": own.run_id}
     stored = store.put(card, champion.bundle)
-    if not stored.report.is_file():  # lost with the store: what the card says, without pictures
-        stored = store.put(card, champion.bundle, pages(card, Exhibits()))
+    if REPORT not in store.pages_of(stored):  # lost with the store, or altered
+        stored = store.put(card, champion.bundle, pages(card, exhibits_of(card)))
     line = ledger.head(market)
     if line is None:
         why, proof = "It served before the ledger began.", ledger.evidence_of(card)
@@ -169,14 +171,14 @@ def _decide(
         return Decision("experiment", card, champion.called if champion else None, worn, elsewhere=elsewhere)
     if reigns and champion is not None:
         card |= {"promoted_at": champion.card["promoted_at"]}
-        stored = store.put(card, BUNDLE, pages(card, read_exhibits(), verdict.reasons))
+        stored = store.put(card, BUNDLE, pages(card, exhibits_of(card), verdict.reasons))
         _rejudged(candidate.market, stored)
         return Decision("kept", stored.card, champion.called, worn, verdict.reasons)
     if verdict.outcome != PASS:
         return Decision("refused", card, champion.called if champion else None, worn, elsewhere=elsewhere)
     _unchanged(candidate.market, standing)
     card["promoted_at"] = ledger.now()
-    stored = store.put(card, BUNDLE, pages(card, read_exhibits()))
+    stored = store.put(card, BUNDLE, pages(card, exhibits_of(card)))
     why = f"All {len(verdict.checks)} checks of the gate passed."
     ledger.record(
         candidate.market,
@@ -214,10 +216,16 @@ def _unchanged(market: str, standing: ledger.Line | None) -> None:
         )
 
 
+def evidence() -> list[tuple[Path, str]]:
+    """The files a reviewer wants beside the run, and the artifact folder of each."""
+    plots = [(p, "plots") for p in sorted(PLOTS.glob("*")) if p.suffix in (".png", ".html")]
+    return [(EVALUATION, ""), (VALUED, ""), (VALIDATION_PAGE, ""), *plots]
+
+
 def _why(line: ledger.Line | None) -> str:
     """What is wrong with the store's copy."""
     trouble = store.trouble(line.tag) if line else None
-    return f" ({trouble}; if it was the key that was lost: {signing.ANEW})" if trouble else ""
+    return f" (the store's: {trouble})" if trouble else ""
 
 
 def _champion(stored: store.Stored | None) -> Champion | None:

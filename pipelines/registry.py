@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.bundle import MANIFEST, BundleError, bundle_digest, read_bundle
 from models.files import digest, write_bytes, write_json
+from models.gate.check import PASS
 from models.signature import SignatureError, vouched
 from models.valuer import PROPERTY
 from pipelines import signing
@@ -171,17 +172,6 @@ def kept(tracking: Tracking, card: Mapping[str, Any]) -> Registered | None:
     return replace(own, run_id=str(card["run"])) if own.digest == card["digest"] else None
 
 
-def artifacts(tracking: Tracking, run_id: str, folder: Path) -> Path | None:
-    """The run's artifacts, fetched into the folder; None where they are lost."""
-    from mlflow.artifacts import download_artifacts
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return Path(download_artifacts(run_id=run_id, dst_path=str(folder), tracking_uri=tracking.uri))
-    except (MlflowException, OSError):
-        return None
-
-
 def _version(
     tracking: Tracking, name: str, digest: str, taken: Mapping[str, str], tag: str | None = None
 ) -> ModelVersion | None:
@@ -288,7 +278,9 @@ def _holds(tracking: Tracking, version: ModelVersion, card: Mapping[str, Any]) -
     """Whether the registry's files still are this bundle with this card."""
     with tempfile.TemporaryDirectory() as temporary:
         found = fetch(tracking, _registered(version), Path(temporary))
-    return found is not None and apart_from_time(found[1]) == apart_from_time(card)
+    if found is None or card["verdict"]["outcome"] == PASS:  # what passed may be the ledger's evidence: to the letter
+        return found is not None and found[1] == card
+    return apart_from_time(found[1]) == apart_from_time(card)
 
 
 def _download(tracking: Tracking, version: ModelVersion, path: str, folder: Path) -> Path | None:

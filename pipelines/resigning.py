@@ -26,7 +26,8 @@ def begin() -> None:
         return
     if next(store.models_folder().glob(f"*/*/{SIGNATURES}"), None) is not None:
         raise signing.KeyFault(
-            f"models in {store.models_folder()} are signed, and the key {signing.key_folder()} is gone; {signing.ANEW}"
+            f"models in {store.models_folder()} are signed, and the key in {signing.key_folder()} is gone; "
+            f"{signing.ANEW}; or, to begin without these models, move their folder away"
         )
     signing.make_keys(signing.key_folder())
     sign_known()
@@ -47,23 +48,23 @@ def sign_known() -> list[str]:
     """
     told = ledger.lines()
     signed = []
-    for line in {line.digest: line for line in told}.values():
-        folder = store.folder_of(line.tag)
-        if (card := _known(folder, line)) is None:
+    for folder in sorted(store.models_folder().glob("*/*/")):
+        if (card := _known(folder, told)) is None:
             continue
         store.write_card(folder, card, signing.sign_version(card, folder / BUNDLE))
-        signed.append(line.tag)
-        for memory in {one.memory for one in told if one.digest == line.digest and one.memory}:
+        signed.append(model_tag(card))
+        for memory in {line.memory for line in told if line.digest == card["digest"] and line.memory}:
             _sign_memory(folder, memory)
     return signed
 
 
-def _known(folder: Path, line: ledger.Line) -> dict[str, Any] | None:
-    """The card in that folder, unproven till now, where the line and those before it speak for it and its bundle."""
+def _known(folder: Path, told: tuple[ledger.Line, ...]) -> dict[str, Any] | None:
+    """The card in that folder, unproven till now, where the decisions speak for it and for the bundle beside it."""
     try:
         card: dict[str, Any] = read_json(folder / CARD)
-        whole = bundle_digest(folder / BUNDLE) == card["digest"] == line.digest and model_tag(card) == line.tag
-        return card if whole and ledger.proves(ledger.of(line.market), card) else None
+        whole = store.folder_of(model_tag(card)) == folder and bundle_digest(folder / BUNDLE) == card["digest"]
+        decided = [line for line in told if line.market == card["market"]["name"]]
+        return card if whole and ledger.proves(decided, card) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 

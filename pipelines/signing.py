@@ -13,6 +13,7 @@ import stat
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -70,13 +71,19 @@ def public_key() -> bytes:
         KeyFault: when there is none, it is not the private one's, or the private one is open to others.
     """
     place = key_folder() / PUBLIC
-    try:
-        public = place.read_bytes()
-    except FileNotFoundError:
-        raise KeyFault(f"{place} is not there; {ANEW}") from None
-    if (key_folder() / PRIVATE).exists() and _public(_private()) != public:
-        raise KeyFault(f"{place} is not the key of {PRIVATE} beside it: it was altered; bring both back from a backup")
-    return public
+    if not (key_folder() / PRIVATE).exists():
+        if not place.exists():
+            raise KeyFault(f"{place} is not there; {ANEW}")
+        return place.read_bytes()
+    own = _public(_private())
+    if not place.exists():
+        write_bytes(place, own)
+    elif place.read_bytes() != own:
+        raise KeyFault(
+            f"{place} is not the key of {PRIVATE} beside it: one of them was altered. Compare it with a backup; where "
+            f"it is the public one, delete it, and `dvc repro` writes it anew"
+        )
+    return own
 
 
 def sign(files: Path) -> bytes:
@@ -96,8 +103,8 @@ def sign(files: Path) -> bytes:
         return place.read_bytes()
 
 
-def sign_version(card: Mapping[str, Any], bundle: Path) -> bytes:
-    """A signature over the card and the bundle that it names, taken from a copy that nobody else can write.
+def sign_version(card: Mapping[str, Any], bundle: Path, pages: Mapping[str, bytes] = MappingProxyType({})) -> bytes:
+    """A signature over card, pages and the bundle that the card names, taken from a copy that nobody else can write.
 
     Raises:
         KeyFault: as `sign` does.
@@ -107,6 +114,8 @@ def sign_version(card: Mapping[str, Any], bundle: Path) -> bytes:
         version = Path(temporary) / f"v{card['version']}"
         shutil.copytree(bundle, version / BUNDLE)
         write_bytes(version / CARD, json_bytes(dict(card)))
+        for name, page in pages.items():
+            write_bytes(version / name, page)
         signature = sign(version)
     if (found := vouched(signature, public_key()).get(f"{BUNDLE}/{MANIFEST}")) != card["digest"]:
         raise SignatureError(f"{bundle} has become {found}, its card says {card['digest']}; run `dvc repro`")
@@ -129,10 +138,13 @@ def _private() -> ec.EllipticCurvePrivateKey:
             )
     try:
         key = load_pem_private_key(raw, None)
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise ValueError("it is not an EC key")
     except (ValueError, TypeError) as error:
-        raise KeyFault(f"the private key {place} can't be read ({error}); {ANEW}") from None
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise KeyFault(f"the private key {place} is not an EC key; {ANEW}")
+        raise KeyFault(
+            f"the private key {place} can't be read ({error}); bring it back from a backup, or delete {place.parent} "
+            f"and sign anew: make sign WHY='...'"
+        ) from None
     return key
 
 

@@ -1,8 +1,8 @@
 """The BentoML store: the versions that may be served, and the pointer to the one that is.
 
-A version's folder is as `models/version.py` has it, with the pages that tell of it; `.assay/champion.json` names
-the champion, its digest and the memory it is served with where that is not its own. What is in a folder is
-believed only when it is signed by the project's key and its digests agree.
+A version's folder is as `models/version.py` has it; `.assay/champion.json` names the champion, its digest and
+the memory it is served with where that is not its own. What is in a folder is believed only when it is signed
+by the project's key and its digests agree.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from models.files import digest as sha256
 from models.files import json_bytes, read_json, sync, write_bytes, write_json
 from models.signature import SignatureError
 from models.valuer import Valuer
-from models.version import BUNDLE, CARD, MEMORIES, read_card, signature_file, signed_memory
+from models.version import BUNDLE, CARD, MEMORIES, read_card, read_pages, signature_file, signed_memory
 from pipelines import signing
 from pipelines.card import model_name, model_tag
-from pipelines.places import REPORT, STATE
+from pipelines.places import STATE
 from pipelines.tracking import home
 
 
@@ -43,10 +43,6 @@ class Stored:
     @property
     def bundle(self) -> Path:
         return self.folder / BUNDLE
-
-    @property
-    def report(self) -> Path:
-        return self.folder / REPORT.name
 
     def memory(self, digest: str) -> Path:
         """Where a newer memory of sales of this model is kept."""
@@ -135,11 +131,11 @@ def read(stored: Stored) -> Valuer:
     return read_bundle(stored.bundle, place, stored.card["digest"], memory)[0]
 
 
-def put(card: Mapping[str, Any], bundle: Path, pages: Mapping[str, bytes] = MappingProxyType({})) -> Stored:
+def put(card: Mapping[str, Any], bundle: Path, pages: Mapping[str, bytes] | None = None) -> Stored:
     """Imports and signs the bundle as the card's version, unless it is there; what is damaged is replaced.
 
     Args:
-        pages: name -> content of the files that tell of the version; those kept already, and not named, stay.
+        pages: name -> content of the files that tell people of the version, signed with it; None leaves those it has.
 
     Raises:
         BundleError: when the bundle is damaged or is not the one of the card.
@@ -157,13 +153,9 @@ def put(card: Mapping[str, Any], bundle: Path, pages: Mapping[str, bytes] = Mapp
             f"`dvc repro`; else set MLFLOW_TRACKING_URI or BENTOML_HOME"
         )
     if stored is None:
-        _import(tag, card, bundle, pages, folder)
-    else:
-        if stored.card != card:
-            _renew(stored, card)
-        for name, page in pages.items():
-            if not (folder / name).is_file() or (folder / name).read_bytes() != page:
-                write_bytes(folder / name, page)
+        _import(tag, card, bundle, pages or {}, folder)
+    elif stored.card != card or pages not in (None, pages_of(stored)):
+        _renew(stored, card, pages_of(stored) if pages is None else pages)
     if (stored := _stored(folder)) is None:
         raise BundleError(f"{folder} could not be written whole; check the disk, then run `dvc repro`")
     return stored
@@ -178,10 +170,19 @@ def trouble(tag: str) -> str | None:
     return None
 
 
-def write_card(folder: Path, card: Mapping[str, Any], signature: bytes) -> None:
+def pages_of(stored: Stored) -> dict[str, bytes]:
+    """Name -> content of the files that tell people of the version, as far as they are signed with it."""
+    return read_pages(stored.folder, stored.card, signing.public_key())
+
+
+def write_card(
+    folder: Path, card: Mapping[str, Any], signature: bytes, pages: Mapping[str, bytes] = MappingProxyType({})
+) -> None:
     """Puts the card into the version's folder; its signature is there first, so a kill leaves no card without one."""
     raw = json_bytes(dict(card))
     write_bytes(signature_file(folder, sha256(raw)), signature)
+    for name, page in pages.items():
+        write_bytes(folder / name, page)
     write_bytes(folder / CARD, raw)
 
 
@@ -192,7 +193,7 @@ def point_to(stored: Stored, memory: str | None = None) -> None:
         memory: the digest of the memory to serve it with; None leaves the one it is served with. One that is not
             whole any more gives way to the bundle's own.
     """
-    memory = memory if memory and _remembers(stored, memory) else refreshed_memory(stored)
+    memory = memory if memory and remembers(stored, memory) else refreshed_memory(stored)
     pointer = {"tag": stored.tag, "digest": stored.card["digest"], "market": stored.card["market"]["name"]}
     if memory is not None:
         pointer["memory"] = memory
@@ -206,7 +207,7 @@ def refreshed_memory(stored: Stored) -> str | None:
     digest = str(pointer.get("memory"))
     if pointer.get("digest") != stored.card["digest"] or "memory" not in pointer:
         return None
-    return digest if _remembers(stored, digest) else None
+    return digest if remembers(stored, digest) else None
 
 
 def put_memory(stored: Stored, valuer: Valuer) -> str:
@@ -227,7 +228,7 @@ def _pointer() -> dict[str, Any]:
     return _read(pointer_file()) or {}
 
 
-def _remembers(stored: Stored, memory: str) -> bool:
+def remembers(stored: Stored, memory: str) -> bool:
     """Whether that memory is whole beside the version, and signed."""
     try:
         return bundle_digest(signed_memory(stored.folder, memory, signing.public_key())) == memory
@@ -239,7 +240,7 @@ def _import(tag: str, card: Mapping[str, Any], bundle: Path, pages: Mapping[str,
     import bentoml
     from bentoml._internal.models import ModelStore
 
-    models, signature = models_folder(), signing.sign_version(card, bundle)
+    models, signature = models_folder(), signing.sign_version(card, bundle, pages)
     models.mkdir(parents=True, exist_ok=True)
     # BentoML refuses to write over a folder, also one that a kill left half copied.
     if folder.exists():
@@ -248,18 +249,19 @@ def _import(tag: str, card: Mapping[str, Any], bundle: Path, pages: Mapping[str,
     with bentoml.models.create(tag, labels=labels, _model_store=ModelStore(models)) as model:
         fresh = Path(model.path_of("."))
         shutil.copytree(bundle, fresh / BUNDLE)
-        for name, page in pages.items():
-            write_bytes(fresh / name, page)
-        write_card(fresh, card, signature)
+        write_card(fresh, card, signature, pages)
     for path in (*folder.rglob("*"), folder, folder.parent, models):  # BentoML copies and doesn't sync
         sync(path)
 
 
-def _renew(stored: Stored, card: Mapping[str, Any]) -> None:
-    """Another card for a version that is there; a kill leaves the one or the other, each with its signature."""
-    before = signature_file(stored.folder, sha256(json_bytes(stored.card)))
-    write_card(stored.folder, card, signing.sign_version(card, stored.bundle))
-    before.unlink(missing_ok=True)
+def _renew(stored: Stored, card: Mapping[str, Any], pages: Mapping[str, bytes]) -> None:
+    """Another card or other pages for a version that is there.
+
+    A kill leaves the one card or the other, each with its signature; pages that its signature doesn't name are none.
+    """
+    write_card(stored.folder, card, signing.sign_version(card, stored.bundle, pages), pages)
+    if stored.card != card:
+        signature_file(stored.folder, sha256(json_bytes(stored.card))).unlink(missing_ok=True)
 
 
 def _versions(name: str) -> Iterator[Stored]:

@@ -16,7 +16,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from serving.champion import DATA_DOCS, REPORT, Champion
+from models.version import DATA_DOCS, REPORT
+from serving.champion import Champion
 from serving.comparing import compare
 from serving.edge import OWN_WORDS, ROUTES, log_refusal
 from serving.openapi import model_card, openapi

@@ -19,14 +19,12 @@ from models.files import read_json
 from models.market import Market
 from models.signature import SignatureError
 from models.valuer import Valuer
-from models.version import BUNDLE, read_card, signed_memory
+from models.version import BUNDLE, read_card, read_pages, signed_memory
 from serving.sound import is_sound
 
 REPAIR = "run `make repro` to train, judge and promote a model"
 #: What an answer says of the model, beside its memory of sales; the rest of the card is at GET /model.
 CITED = ("name", "version", "digest", "run", "data", "commit")
-#: What promotion lays beside the bundle for people: the report of the version, and the Data Docs it links to.
-REPORT, DATA_DOCS = "report.html", "validation.html"
 _DIGEST = re.compile("[0-9a-f]{64}")
 
 
@@ -141,8 +139,8 @@ def load_champion(pointer: Pointer, key: bytes) -> Champion:
         place = None if pointer.memory is None else signed_memory(folder, pointer.memory, key)
         valuer, digest = read_bundle(folder / BUNDLE, place, pointer.digest, pointer.memory)
         known = pointer.memory or memory_digest(folder / BUNDLE, digest)
+        pages = read_pages(folder, card, key)
         card = {name: card[name] for name in CITED} | card
-        pages = {name: (folder / name).read_bytes() for name in (REPORT, DATA_DOCS) if (folder / name).is_file()}
     except SignatureError as error:
         raise NoChampion(f"{pointer.tag} is not as it was signed: {error}; {REPAIR}") from error
     except BundleError as error:

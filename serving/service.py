@@ -53,12 +53,13 @@ class PackedChampion(BentoModel):
     digest: str = ""
     key: str = ""
     memory: str | None = None
+    missing: str = ""
 
     def to_info(self, alias: str | None = None) -> Any:
         if self.stored is None:
             raise bentoml.exceptions.BentoMLException(
-                f"there is no champion to build a bento of: {self.tag} is not in the BentoML store "
-                f"that BENTOML_HOME names; {REPAIR}, then `make bento`"
+                f"there is no champion to build a bento of: "
+                f"{self.missing or f'{self.tag} is not in the BentoML store that BENTOML_HOME names; {REPAIR}'}"
             )
         metadata = {"digest": self.digest, "key": self.key} | ({} if self.memory is None else {"memory": self.memory})
         return attrs.evolve(super().to_info(alias), metadata=metadata)
@@ -71,8 +72,8 @@ class PackedChampion(BentoModel):
 def _packed() -> PackedChampion:
     try:
         pointer, key = read_pointer(pointer_path()), read_key(key_path())
-    except NoChampion:
-        return PackedChampion("valuation:none")
+    except NoChampion as error:
+        return PackedChampion("valuation:none", missing=str(error))
     return PackedChampion(pointer.tag, pointer.digest, key.decode(), pointer.memory)
 
 

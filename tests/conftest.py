@@ -14,7 +14,14 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 #: They would point a test at someone's real server, store or run.
-FOREIGN = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "ASSAY_CHAMPION")
+FOREIGN = (
+    "MLFLOW_TRACKING_URI",
+    "MLFLOW_REGISTRY_URI",
+    "MLFLOW_RUN_ID",
+    "MLFLOW_EXPERIMENT_ID",
+    "ASSAY_CHAMPION",
+    "ASSAY_KEY",
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.signing import make_keys
 from tests.served import HOME, ROOT, environment, later_sales, promote, refresh, serving, train
 
 
@@ -48,6 +49,15 @@ def test_a_bento_serves_as_a_plain_folder_too(archive: Path, tmp_path: Path):
     env = {k: v for k, v in environment(tmp_path).items() if k not in ("ASSAY_CHAMPION", "ASSAY_KEY")}
     with serving(str(folder), tmp_path, env, tmp_path / "log") as server:
         assert server.post("/value", {"home": HOME}).status_code == 200
+
+
+def test_a_bento_of_somebody_whose_key_is_not_trusted_here_values_nothing(archive: Path, tmp_path: Path):
+    (folder := tmp_path / "bento").mkdir()
+    subprocess.run(["tar", "-xf", str(archive), "-C", str(folder)], check=True)
+    make_keys(tmp_path / ".assay" / "keys")
+    with serving(str(folder), tmp_path, environment(tmp_path), tmp_path / "log", wait_for="/livez") as server:
+        assert server.get("/readyz").status_code == 503
+        assert "the signature is by another key" in server.get("/model").json()["detail"]
 
 
 def test_without_a_champion_there_is_no_bento(tmp_path: Path):

@@ -41,7 +41,7 @@ from tests.served import (
 )
 
 FILES = ["forest_00.txt", "market.json", "valuer.json", "manifest.json", "memory/sales.parquet", "memory/manifest.json"]
-TRAINING_ONLY = {"dvc", "great_expectations", "mlflow", "optuna", "shap"}
+TRAINING_ONLY = {"dvc", "great_expectations", "mlflow", "model_signing", "optuna", "shap", "sigstore"}
 
 
 @pytest.fixture(scope="module")

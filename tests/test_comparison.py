@@ -128,6 +128,8 @@ def test_figures_of_other_code_parameters_or_metrics_are_called_so(project, monk
     assert "**These are not the figures of this change.**" in told
     for name in ("measure.py", "params.yaml: seed", "data/reports/metrics.json"):
         assert f"> - `{name}`" in told
+    Path("measure.py").unlink()
+    assert "> - `measure.py`" in compared(monkeypatch, "HEAD~1")
 
 
 def test_a_clone_without_the_cache_knows_the_metrics_and_says_which_plots_it_lacks(project, monkeypatch):

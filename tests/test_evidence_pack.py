@@ -130,7 +130,11 @@ def test_what_was_changed_is_found_and_named(packed):
             "DIFFERS        manipulation/sha256/ledger",
         ],
         ("bundle/forest_00.txt", "=", "= "): ["bundle/forest_00.txt is not the file that bundle/manifest.json names"],
-        ("card.json", '"outcome": "pass"', '"outcome": "fail"'): ["the verdict in card.json is not the one that the"],
+        ("card.json", '"outcome": "pass"', '"outcome": "fail"'): [
+            "the verdict in card.json is not the one that the",
+            "card.json is not the file that was signed",
+        ],
+        ("signature.json", '"sig":"ME', '"sig":"MF'): ["signature.json is not by the key in public.pem"],
     }
     shutil.copytree(PACK, "kept")
     for (name, old, new), said in cases.items():

@@ -28,7 +28,17 @@ ARROWS = {
     "serving": {"models"},
 }
 MODELS_LIBRARIES = {"cryptography", "lightgbm", "numpy", "pandas", "pyarrow", "scipy"}
-TRAINING_ONLY = {"dvc", "great_expectations", "matplotlib", "mlflow", "optuna", "shap", "sklearn"}
+TRAINING_ONLY = {
+    "dvc",
+    "great_expectations",
+    "matplotlib",
+    "mlflow",
+    "model_signing",
+    "optuna",
+    "shap",
+    "sigstore",
+    "sklearn",
+}
 #: They run code on loading, so a model or a table stored with one can do anything.
 UNSAFE_STORES = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "shelve", "skops", "marshal"}
 #: Known weaknesses end at these versions.

@@ -14,7 +14,7 @@ import pytest
 
 from models.files import read_json, write_bytes
 from pipelines import champions, store
-from pipelines.exhibits import Exhibits, read_exhibits
+from pipelines.exhibits import Exhibits, exhibits_of
 from pipelines.report import pages
 from pipelines.tracking import connect
 from tests.line import GOOD, WORSE, commit_all, lay_line
@@ -66,7 +66,7 @@ def verdict_of(html: str) -> str:
 def kept(version: str) -> bytes:
     stored = store.numbered("town", version)
     assert stored is not None
-    return stored.report.read_bytes()
+    return store.pages_of(stored)["report.html"]
 
 
 def in_mlflow(card: dict[str, Any]) -> bytes:
@@ -133,14 +133,15 @@ def test_plots_are_inside_and_one_that_is_not_there_is_not_missed(town):
 
 
 def test_the_same_card_and_plots_give_the_same_bytes(town):
-    assert pages(town.refused, read_exhibits())["report.html"].decode() == town.page
-    assert pages(town.champion, read_exhibits()) == pages(town.champion, read_exhibits())
+    for _ in range(2):
+        assert pages(town.refused, exhibits_of(town.refused))["report.html"].decode() == town.page
 
 
 def test_it_is_the_same_page_everywhere(town, tmp_path):
     assert in_mlflow(town.refused).decode() == town.page
     assert in_mlflow(town.champion) == kept("1") == town.first.encode()
     ours = {"BENTOML_HOME": str(Path(".assay/bentoml").resolve())}
+    ours["ASSAY_KEY"] = str(Path(".assay/keys/public.pem").resolve())
     ours["ASSAY_CHAMPION"] = str(Path(".assay/champion.json").resolve())
     with serving("serving.service:Valuation", ROOT, environment(tmp_path) | ours, tmp_path / "log") as server:
         answer = server.get("/report")
@@ -214,3 +215,14 @@ def test_a_champion_says_that_todays_bounds_refuse_it_and_its_page_comes_back_wi
     shutil.rmtree(".assay/bentoml")
     run()
     assert kept("1") == pages(card, Exhibits())["report.html"]
+
+
+def test_a_page_that_was_altered_is_not_told_and_comes_back(town):
+    place = Path(".assay/bentoml/models/valuation-town/v1/report.html")
+    place.write_bytes(place.read_bytes().replace(b"Passed", b"Praised"))
+    stored = store.numbered("town", "1")
+    assert stored is not None
+    assert "report.html" not in store.pages_of(stored)
+    lay_line(GOOD)
+    assert run().what == "kept"
+    assert b"Passed" in kept("1")

@@ -98,6 +98,11 @@ def settled() -> Champion | None:
         return None if champion is None else settle(tracking, champion)
 
 
+def command(*words: str) -> None:
+    given = champions._parser().parse_args(words)
+    given.act("town", given)
+
+
 def unnumbered(card: dict[str, Any]) -> dict[str, Any]:
     """Without what MLflow counts by."""
     return {name: fact for name, fact in card.items() if name not in ("version", "run")}
@@ -285,12 +290,11 @@ def test_without_a_ledger_the_alias_brings_in_only_what_passed_and_is_signed(tow
 
 def test_a_refused_version_can_not_be_swapped_before_a_person_promotes_it(town: Path):
     forge_bundle_alone(artifacts(3))
-    given = champions._parser().parse_args(["promote", "v3", "--why", "its area was annexed"])
     with pytest.raises(Fault, match="v3 is not whole in MLflow, or not as it was signed"):
-        given.act("town", given)
+        command("promote", "v3", "--why", "its area was annexed")
     sql("UPDATE model_versions SET version = '1/../../keys' WHERE version = 3")
     with pytest.raises(Fault):
-        given.act("town", given)
+        command("promote", "v3", "--why", "its area was annexed")
 
 
 def card_alone() -> None:
@@ -376,12 +380,11 @@ def test_the_server_refuses_what_is_not_as_it_was_signed(town: Path, tamper: Cal
 def test_the_line_mends_a_store_that_was_tampered_with_from_what_is_signed(town: Path, tamper: Callable[[], None]):
     before = served()
     tamper()
-    given = champions._parser().parse_args(["verify"])
     with pytest.raises(champions.Disagreement, match=r"valuation-town:v2, bundle \w+, is not whole in the store: "):
-        given.act("town", given)
+        command("verify")
     settled()
     assert served() == before
-    given.act("town", given)
+    command("verify")
 
 
 def test_a_private_key_that_others_can_read_is_refused(town: Path):
@@ -395,14 +398,13 @@ def test_a_private_key_that_others_can_read_is_refused(town: Path):
 
 
 def test_a_public_key_that_is_not_the_private_one_s_is_refused(town: Path):
+    own = signing.public_key()
     another_public_key()
     with pytest.raises(signing.KeyFault, match=r"public\.pem is not the key of private\.pem"):
         settled()
-
-
-def sign_anew(why: str) -> None:
-    given = champions._parser().parse_args(["sign", "--why", why])
-    given.act("town", given)
+    no_public_key()
+    settled()
+    assert (KEYS / "public.pem").read_bytes() == own
 
 
 @pytest.mark.parametrize("lost", ["keys", "private.pem"])
@@ -411,12 +413,11 @@ def test_a_lost_key_stops_the_line_until_a_person_has_all_signed_anew(town: Path
     shutil.rmtree(KEYS) if lost == "keys" else (KEYS / lost).unlink()
     with pytest.raises(signing.KeyFault, match="make sign WHY="):
         settled() if lost == "keys" else signing.sign(Path("data/model"))
-    sign_anew("the disk is lost")
+    command("sign", "--why", "the disk is lost")
     assert ledger.of("town")[-1].what == "signed anew"
     assert served() == before
     settled()
-    given = champions._parser().parse_args(["verify"])
-    given.act("town", given)
+    command("verify")
 
 
 def test_what_the_ledger_does_not_know_is_not_signed_anew(town: Path):
@@ -425,7 +426,7 @@ def test_what_the_ledger_does_not_know_is_not_signed_anew(town: Path):
     card = read_json(V2 / "card.json")
     write_json(V2 / "card.json", card | {"override": {"who": "eve", "why": "trust me", "at": "2026-01-01"}})
     with pytest.raises(Fault, match="the champion valuation-town:v2 is not what the ledger names"):
-        sign_anew("the disk is lost")
+        command("sign", "--why", "the disk is lost")
     with pytest.raises(NoChampion):
         served()
 
@@ -452,8 +453,14 @@ def test_a_memory_is_served_only_as_it_was_signed(town: Path):
     memory = store.put_memory(stored, grown)
     store.point_to(stored, memory)
     assert read_json(".assay/champion.json")["memory"] == memory
+    line = ledger.head("town")
+    assert line is not None
+    ledger.record("town", ledger.REFRESHED, "more sales", line.tag, line.digest, memory, line.evidence)
     served()
+    command("verify")
     changed = forged_memory(stored.memory(memory))
+    with pytest.raises(champions.Disagreement, match=f"the memory {memory[:12]} of .* not as it was signed"):
+        command("verify")
     with pytest.raises(NoChampion, match=f"holds {changed} by its manifest.json, and {memory} was promised"):
         served()
     stored.memory(memory).rename(stored.memory(changed))

@@ -5,9 +5,10 @@
 It needs Python with numpy and pandas, and takes nothing from Assay: each figure is written here a second time, by
 its definition. It ends with 1 and says what is wrong if a file was changed, if the digests don't lead from the
 sales to the model and the decision, if a number differs, or if a number has no derivation here. Where pyarrow is
-installed as well, the rows are held against the line's own tables too.
+installed as well, the rows are held against the line's own tables too; where cryptography is, the signature.
 """
 
+import base64
 import hashlib
 import json
 import math
@@ -79,6 +80,7 @@ def numbers(texts: pd.Series) -> pd.Series:
 def faults(pack: Pack) -> Iterator[str]:
     yield from changed_files(pack)
     yield from broken_chain(pack)
+    yield from unsigned(pack)
     yield from wrong_rows(pack)
     yield from other_tables(pack)
 
@@ -115,6 +117,29 @@ def broken_chain(pack: Pack) -> Iterator[str]:
     validated, report = pack.sha256("validated.parquet"), pack.json("validation.json")
     if pack.card["data"] != validated or report["sales"] != validated or report["passed"] is not True:
         yield "validated.parquet is not what card.json and validation.json say that the model learnt from"
+
+
+def unsigned(pack: Pack) -> Iterator[str]:
+    """DSSE around an in-toto statement that names card and bundle, signed with ECDSA on the curve P-256."""
+    envelope = pack.json("signature.json")["dsseEnvelope"]
+    payload, kind = base64.b64decode(envelope["payload"]), envelope["payloadType"].encode()
+    for file in json.loads(payload)["predicate"]["resources"]:
+        if not pack.has(file["name"]) or pack.sha256(file["name"]) != file["digest"]:
+            yield f"{file['name']} is not the file that was signed"
+    try:
+        from cryptography.exceptions import InvalidSignature
+        from cryptography.hazmat.primitives.asymmetric import ec
+        from cryptography.hazmat.primitives.hashes import SHA256
+        from cryptography.hazmat.primitives.serialization import load_pem_public_key
+    except ImportError:
+        print("not checked: the signature itself, for cryptography is not installed")
+        return
+    key, signature = load_pem_public_key(pack.bytes("public.pem")), base64.b64decode(envelope["signatures"][0]["sig"])
+    assert isinstance(key, ec.EllipticCurvePublicKey)
+    try:
+        key.verify(signature, b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload), ec.ECDSA(SHA256()))
+    except InvalidSignature:
+        yield "signature.json is not by the key in public.pem"
 
 
 def verdict_digest(pack: Pack) -> str:
@@ -243,6 +268,7 @@ def manipulation(pack: Pack) -> dict[str, Any]:
         "sha256/bundle": pack.sha256(files["bundle"]),
         "sha256/verdict": verdict_digest(pack),
         "sha256/ledger": pack.sha256("ledger.jsonl"),
+        "sha256/public key": pack.sha256("public.pem"),
         "sha256/source, as declared": pack.market["source"]["sha256"],
     }
     found["inputs"] = len(fields)
