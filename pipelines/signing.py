@@ -1,7 +1,7 @@
 """The key of this project, and what is signed with it: every candidate, every version that serves, every memory.
 
 `.assay/keys/` holds `private.pem`, which the pipelines alone read, and `public.pem`, which is all that a server
-needs. The pair is made when the first candidate is promoted, and never anew by itself: with another key, what was
+needs. The pair is made when the first candidate is judged, and never anew by itself: with another key, what was
 signed before could no more be told from a forgery.
 """
 
