@@ -27,7 +27,7 @@ from models.bundle import MANIFEST, bundle_digest, read_bundle
 from models.fault import Fault
 from models.files import digest, file_digest, json_bytes, read_json, write_bytes
 from models.valuer import AsOfError
-from models.version import signature_file
+from models.version import read_pages, signature_file
 from pipelines import ledger, signing, store
 from pipelines.evidence import audit, numbers
 from pipelines.evidence.page import page
@@ -118,7 +118,7 @@ def contents(stored: Stored, line: Line, seed: int, findings: Path | None) -> di
         | numbers.sample(told.review, told.rows, found)
         | numbers.nondiscrimination(told.rows, sales, told.reasons, trials, live.market, live.level)
     )
-    files = bundle | _tables(told, trials, found)
+    files = bundle | read_pages(stored.folder, card, signing.public_key()) | _tables(told, trials, found)
     files |= {
         "numbers.json": json_bytes({"model": stored.tag, "seed": seed, "numbers": every}),
         "evidence.html": page(every, card, live.market, decisions).encode(),
