@@ -19,9 +19,9 @@ PASS, FAIL, CANNOT_TELL = "pass", "fail", "cannot tell"
 MEANINGS = {
     "n": "hold-out sales",
     "mdape": "typical error (MdAPE)",
-    "ppe5": "values within 5 % of the price",
-    "ppe10": "values within 10 % of the price",
-    "ppe20": "values within 20 % of the price",
+    "ppe5": "share of values within 5 % of the price",
+    "ppe10": "share of values within 10 % of the price",
+    "ppe20": "share of values within 20 % of the price",
     "rmse_log": "RMSE of log price",
     "r2": "share of price differences explained (R²)",
     "median_ratio": "median of value / price",
