@@ -234,6 +234,13 @@ def _tell_registry(line: Line, card: Mapping[str, Any]) -> None:
         print(f"MLflow's alias follows with the next `dvc repro`: {str(error).splitlines()[0]}")
 
 
+def _reason(given: str) -> str:
+    """Raises: argparse.ArgumentTypeError for one that says nothing; `make rollback` without WHY gives an empty one."""
+    if not given.strip():
+        raise argparse.ArgumentTypeError("is empty; say in words why, for whoever asks later (WHY='...' with make)")
+    return given.strip()
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="champions", description=(__doc__ or "").split("\n")[0])
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -242,7 +249,7 @@ def _parser() -> argparse.ArgumentParser:
         told = commands.add_parser(act.__name__, help=(act.__doc__ or "").split("\n")[0])
         told.set_defaults(act=act)
         if why:
-            told.add_argument("--why", required=True, help="the reason, kept in the ledger")
+            told.add_argument("--why", required=True, type=_reason, help="the reason, kept in the ledger")
         return told
 
     command(status).add_argument("--server", default=SERVER, help="address of a running server")

@@ -223,6 +223,14 @@ def test_verify_finds_what_is_not_as_it_was(town):
         command("verify")
 
 
+@pytest.mark.parametrize("words", [("rollback",), ("promote", "v2"), ("sign",)])
+@pytest.mark.parametrize("why", ["", "  "])
+def test_a_decision_needs_a_reason(words, why, capsys):
+    with pytest.raises(SystemExit):
+        champions._parser().parse_args([*words, "--why", why])
+    assert "is empty; say in words why" in capsys.readouterr().err
+
+
 def test_of_two_promoters_one_wins_and_the_other_says_why_not(town):
     """Both have judged the same champion before either decides."""
     lay_line(BETTER)
