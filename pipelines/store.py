@@ -19,7 +19,7 @@ from typing import Any
 from models.bundle import FORMAT, MANIFEST, BundleError, bundle_digest, read_bundle, write_memory
 from models.fault import Fault
 from models.files import digest as sha256
-from models.files import json_bytes, read_json, sync, write_bytes, write_json
+from models.files import file_digest, json_bytes, read_json, sync, write_bytes, write_json
 from models.signature import SignatureError
 from models.valuer import Valuer
 from models.version import BUNDLE, CARD, MEMORIES, read_card, read_pages, signature_file, signed_memory
@@ -106,11 +106,16 @@ def find(market: str, digest: str) -> Stored | None:
 
 
 def outdated(market: str, digest: str) -> str | None:
-    """The tag of the version with that bundle, where it is of a format that this version of the code doesn't read."""
+    """The tag of the version with that bundle, where it is of a format that this version of the code doesn't read.
+
+    The manifest must be the bundle's own: one that was altered is no older format.
+    """
     for folder in sorted((models_folder() / model_name(market)).glob("*")):
-        card, manifest = _read(folder / CARD) or {}, _read(folder / BUNDLE / MANIFEST) or {}
-        if card.get("digest") == digest and manifest.get("format", FORMAT) != FORMAT:
-            return model_tag(card)
+        manifest = folder / BUNDLE / MANIFEST
+        if not manifest.is_file() or file_digest(manifest) != digest:
+            continue
+        if (_read(manifest) or {}).get("format", FORMAT) != FORMAT:
+            return f"{model_name(market)}:{folder.name}"
     return None
 
 

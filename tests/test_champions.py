@@ -18,6 +18,7 @@ from models.fault import Fault
 from models.files import read_json, write_json
 from pipelines import champions, ledger, signing, store
 from pipelines.decision import boxed
+from pipelines.promote import PromoteError
 from pipelines.tracking import connect
 from tests.line import BETTER, GOOD, OTHER, WORSE, lay_line
 from tests.promotion import agree, alias, run, versions
@@ -269,12 +270,18 @@ def test_killed_at_any_moment_the_old_or_the_new_one_serves_and_the_next_run_end
     assert lay_line(GOOD) == town
 
 
-def test_a_champion_of_an_older_format_gives_way_to_a_good_candidate_and_to_no_bad_one(town):
+@pytest.fixture
+def old_town(line, monkeypatch) -> str:
+    """The first candidate became champion under code that wrote bundles of another format."""
+    with monkeypatch.context() as earlier:
+        earlier.setattr("models.bundle.FORMAT", 2)
+        old = lay_line(GOOD)
+        assert run().what == "promoted"
+    return old
+
+
+def test_a_champion_of_an_older_format_gives_way_to_a_good_candidate_and_to_no_bad_one(old_town):
     """An update of the code must not leave a market without a way on."""
-    folder = Path(".assay/bentoml/models/valuation-town/v1")
-    manifest = folder / "bundle/manifest.json"
-    write_json(manifest, read_json(manifest) | {"format": 1})
-    shutil.rmtree("mlartifacts")
     lay_line(WORSE)
     assert run().what == "refused"
     other = lay_line(OTHER)
@@ -287,6 +294,16 @@ def test_a_champion_of_an_older_format_gives_way_to_a_good_candidate_and_to_no_b
     assert decisions() == [("promoted", "v1"), ("promoted", "v3")]
 
 
+def test_a_champion_whose_manifest_was_altered_is_none_of_an_older_format(town):
+    """Else whoever can write in the store could have the comparison with it left out."""
+    manifest = Path(".assay/bentoml/models/valuation-town/v1/bundle/manifest.json")
+    write_json(manifest, read_json(manifest) | {"format": 1})
+    shutil.rmtree("mlartifacts")
+    lay_line(OTHER)
+    with pytest.raises(PromoteError, match="neither whole in the store nor in MLflow"):
+        run()
+
+
 def test_a_champion_that_only_the_ledger_remembers_is_made_again_by_its_own_candidate(town):
     shutil.rmtree(".assay/bentoml")
     shutil.rmtree("mlartifacts")
@@ -295,13 +312,13 @@ def test_a_champion_that_only_the_ledger_remembers_is_made_again_by_its_own_cand
     command("verify")
 
 
-def test_what_was_taken_back_stays_so_where_its_successor_can_be_read_no_more(town):
+def test_what_was_taken_back_stays_so_where_its_successor_can_be_read_no_more(old_town, monkeypatch):
+    """By the code of before, which reads the champion of before."""
     lay_line(OTHER)
-    run()
-    command("rollback", "--why", "a doubt")
-    manifest = Path(".assay/bentoml/models/valuation-town/v1/bundle/manifest.json")
-    write_json(manifest, read_json(manifest) | {"format": 1})
-    shutil.rmtree("mlartifacts")
+    assert run().what == "promoted"
+    with monkeypatch.context() as earlier:
+        earlier.setattr("models.bundle.FORMAT", 2)
+        command("rollback", "--why", "a doubt")
     decision = run()
     assert decision.what == "refused"
     assert any("went back from it to valuation-town:v1" in told for told in decision.card["verdict"]["reasons"])
