@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from expectations.checks import cell
+from expectations.templates import templates
 from expectations.validation import Validation
 from models.field import Field
 
@@ -30,13 +30,7 @@ class Chart:
 
 def page(validation: Validation) -> str:
     """The report as HTML; whatever stands in the data is escaped."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates(Path(__file__).parent)
     return environment.get_template(TEMPLATE).render(
         market=validation.market,
         passed=validation.passed,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from expectations.templates import templates
 
 TEMPLATE = "report.html.jinja"
 GOOD, BAD, QUIET = "good", "bad", "quiet"
@@ -111,13 +111,7 @@ class Document:
 
 def html(document: Document) -> str:
     """One file: pictures inside, no script, nothing loaded from anywhere; all that is said is escaped."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates(Path(__file__).parent)
     environment.filters |= {"said": _said, "kind": lambda block: type(block).__name__, "base64": _base64}
     return environment.get_template(TEMPLATE).render(document=document)
 

@@ -156,24 +156,24 @@ def _decide(
     verdict, beside = judgement
     told = verdict.to_dict() | {"champion": beside}
     card = build_card(candidate.valuer, candidate.digest, candidate.evaluation, told, read_json(BEST))
-    reigns = champion is not None and champion.card["digest"] == candidate.digest
-    if reigns and champion is not None and same_measure(champion.card, card):
-        card = unregistered(champion.card)  # why it serves is what was said when it was promoted
-    elif reigns and champion is not None and "override" in champion.card:
-        card["override"] = champion.card["override"]
+    reigning = champion if champion is not None and champion.card["digest"] == candidate.digest else None
+    if reigning is not None and same_measure(reigning.card, card):
+        card = unregistered(reigning.card)  # why it serves is what was said when it was promoted
+    elif reigning is not None and "override" in reigning.card:
+        card["override"] = reigning.card["override"]
     version = registry.register(tracking, card, BUNDLE, store.numbers(card["name"]), evidence())
     card |= {"version": version.version, "run": version.run_id}
-    if reigns and champion is not None:  # what is signed of it counts for more than what MLflow says
-        card |= {"version": champion.card["version"], "run": champion.card["run"]}
+    if reigning is not None:  # what is signed of it counts for more than what MLflow says
+        card |= {"version": reigning.card["version"], "run": reigning.card["run"]}
     worn = registry.judged_on(tracking, card)
     elsewhere = store.pointed_elsewhere(candidate.market)
     if experiment:
         return Decision("experiment", card, champion.called if champion else None, worn, elsewhere=elsewhere)
-    if reigns and champion is not None:
-        card |= {"promoted_at": champion.card["promoted_at"]}
+    if reigning is not None:
+        card |= {"promoted_at": reigning.card["promoted_at"]}
         stored = store.put(card, BUNDLE, pages(card, exhibits_of(card), verdict.reasons))
         _rejudged(candidate.market, stored)
-        return Decision("kept", stored.card, champion.called, worn, verdict.reasons)
+        return Decision("kept", stored.card, reigning.called, worn, verdict.reasons)
     if verdict.outcome != PASS:
         return Decision("refused", card, champion.called if champion else None, worn, elsewhere=elsewhere)
     _unchanged(candidate.market, standing)

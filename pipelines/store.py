@@ -270,7 +270,7 @@ def _renew(stored: Stored, card: Mapping[str, Any], pages: Mapping[str, bytes]) 
 
 
 def _versions(name: str) -> Iterator[Stored]:
-    folder = bentoml_home() / "models" / name
+    folder = models_folder() / name
     for version in sorted(folder.iterdir()) if folder.is_dir() else ():
         if version.is_dir() and (stored := _stored(version)) is not None:
             yield stored

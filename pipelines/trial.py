@@ -75,7 +75,7 @@ class Candidate:
         homes, valued = pd.read_parquet(HOLDOUT), pd.read_parquet(VALUED)
         if sorted(homes["sale_id"]) != sorted(valued["sale_id"]):
             raise TrialError(f"{HOLDOUT} and {VALUED} hold different sales; run `dvc repro`")
-        return homes.merge(valued.drop(columns=["property_id", "sale_date", "price"]), on="sale_id")
+        return homes.merge(valued.drop(columns=["property_id", "sale_date", "price"]), on="sale_id", validate="1:1")
 
 
 def read_candidate() -> Candidate:

@@ -92,16 +92,19 @@ def champion_checks(comparison: Comparison | None, bounds: Bounds) -> Iterator[C
     yield from _stable(comparison, bounds)
 
 
-def unasked(comparison: Comparison | None) -> str | None:
-    """Why there is nothing to compare with, in a sentence; None where there is a champion."""
+def with_rival(comparison: Comparison | None) -> Comparison | None:
+    """The comparison, where there is a champion that the candidate can be held against."""
+    return None if comparison is None or comparison.outdated else comparison
+
+
+def _alone(comparison: Comparison | None) -> str:
+    """Why there is none, in a sentence."""
     if comparison is None:
         return "There is no champion yet: this would be the first champion."
-    if comparison.outdated:
-        return (
-            f"{comparison.champion} is of a format that this version can neither compare with nor serve: the candidate "
-            f"would take its place on its own figures."
-        )
-    return None
+    return (
+        f"{comparison.champion} is of a format that this version can neither compare with nor serve: the candidate "
+        f"would take its place on its own figures."
+    )
 
 
 def _drawn(difference: np.ndarray, labels: np.ndarray, draw: np.random.Generator) -> tuple[float, float] | None:
@@ -127,53 +130,53 @@ def _not_worse(comparison: Comparison | None, bounds: Bounds) -> Check:
     def told(outcome: str, reason: str) -> Check:
         return Check("champion", CHAMPION, outcome, None, "none", bound, reason)
 
-    if (first := unasked(comparison)) is not None or comparison is None:
-        return told(PASS, first or "")
-    who = comparison.champion
-    if comparison.problem:
-        return told(CANNOT_TELL, f"It could not be compared with {who}: {comparison.problem}.")
-    if comparison.n < bounds.champion_min_rows:
+    if (found := with_rival(comparison)) is None:
+        return told(PASS, _alone(comparison))
+    who = found.champion
+    if found.problem:
+        return told(CANNOT_TELL, f"It could not be compared with {who}: {found.problem}.")
+    if found.n < bounds.champion_min_rows:
         reason = (
-            f"Only {comparison.n:,} of the hold-out sales came after {who}'s training; "
+            f"Only {found.n:,} of the hold-out sales came after {who}'s training; "
             f"a comparison needs {bounds.champion_min_rows:,}."
         )
         return told(CANNOT_TELL, reason)
-    if finite(comparison.mean) is None:
+    if finite(found.mean) is None:
         return told(CANNOT_TELL, f"The comparison with {who} gave no usable number.")
-    mean = comparison.mean
+    mean = found.mean
     side = "lower than" if mean < 0 else "higher than" if mean > 0 else "equal to"
-    drawn = "" if comparison.by == "sales" else f", drawn by {comparison.by}"
+    drawn = "" if found.by == "sales" else f", drawn by {found.by}"
     reason = (
-        f"Over {comparison.n:,} sales that {who} has never seen, the candidate's mean error is "
-        f"{points(abs(mean))} {side} {who}'s (95 % interval {_signed(comparison.low)} to {_signed(comparison.high)}"
+        f"Over {found.n:,} sales that {who} has never seen, the candidate's mean error is "
+        f"{points(abs(mean))} {side} {who}'s (95 % interval {_signed(found.low)} to {_signed(found.high)}"
         f"{drawn}); it may be {bound}."
     )
-    if comparison.high <= margin:
+    if found.high <= margin:
         outcome = PASS
-    elif comparison.low > margin:
+    elif found.low > margin:
         outcome = FAIL
     else:
         outcome, reason = CANNOT_TELL, f"{reason} The interval reaches past that on both sides."
-    figures = (comparison.low, comparison.high, comparison.n)
+    figures = (found.low, found.high, found.n)
     return Check("champion", CHAMPION, outcome, mean, f"{_signed(mean)} points", bound, reason, *figures)
 
 
 def _stable(comparison: Comparison | None, bounds: Bounds) -> Iterator[Check]:
     """The churn budget: values may move a little for nothing, and more where accuracy pays for it."""
     free, rate = bounds.stability.free, bounds.stability.rate
-    if unasked(comparison) is not None or comparison is None:
+    if (found := with_rival(comparison)) is None:
         bound = f"at most {share(free)}"
         yield Check("churn", STABILITY, PASS, None, "none", bound, "There are no values that it could move.")
         return
-    who, paid = comparison.champion, comparison.gain / rate
+    who, paid = found.champion, found.gain / rate
     what = (
         f"Median move of a value from {who}'s, the market's level aside ({share(free)} is free, and "
-        f"{points(comparison.gain)} less error beyond chance pay for {share(paid)} more)"
+        f"{points(found.gain)} less error beyond chance pay for {share(paid)} more)"
     )
-    yield at_most("churn", STABILITY, comparison.moved, free + paid, what)
+    yield at_most("churn", STABILITY, found.moved, free + paid, what)
     most = bounds.stability.most
     what = f"What nineteen values in twenty move at most from {who}'s, the market's level aside"
-    yield at_most("churn_p95", STABILITY, comparison.moved_most, most, what)
+    yield at_most("churn_p95", STABILITY, found.moved_most, most, what)
 
 
 def points(error: float) -> str:

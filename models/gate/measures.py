@@ -7,7 +7,7 @@ from typing import Any
 
 from models.gate.accuracy import count_of
 from models.gate.bounds import Bounds
-from models.gate.champion import Comparison, unasked
+from models.gate.champion import Comparison, with_rival
 from models.gate.check import CANNOT_TELL, FAIL, PASS, Check, at_most, finite, mapping
 from models.interval import wilson
 
@@ -22,10 +22,10 @@ def calibration_checks(evaluation: Mapping[str, Any], comparison: Comparison | N
     yield _coverage("coverage", first, n, bounds)
     for level in PROMISED:
         yield _coverage(f"coverage_{100 * level:.0f}", mapping(ranges.get(f"{level:g}")), n, bounds)
-    if unasked(comparison) is None and comparison is not None:
-        what = f"Median width of the range over {comparison.champion}'s, on the same sales"
+    if (found := with_rival(comparison)) is not None:
+        what = f"Median width of the range over {found.champion}'s, on the same sales"
         most = bounds.calibration.width
-        yield at_most("width", CALIBRATION, comparison.width, most, what, lambda times: f"{times:.2f} times")
+        yield at_most("width", CALIBRATION, found.width, most, what, lambda times: f"{times:.2f} times")
 
 
 def behaviour_checks(evaluation: Mapping[str, Any], bounds: Bounds) -> Iterator[Check]:
@@ -58,8 +58,8 @@ def cost_checks(cost: Mapping[str, Any], comparison: Comparison | None, bounds: 
         ("load_seconds", allowed.load_seconds, "The bundle read, checked and ready", "s"),
     ):
         yield at_most(name, COST, cost.get(name), most, what, lambda figure, unit=unit: f"{figure:,.1f} {unit}")
-    if unasked(comparison) is None and comparison is not None and not comparison.problem:
-        what = f"One home valued, against {comparison.champion} in the same run"
+    if (found := with_rival(comparison)) is not None and not found.problem:
+        what = f"One home valued, against {found.champion} in the same run"
         yield at_most("slower", COST, cost.get("times"), allowed.times, what, lambda times: f"{times:.1f} times")
 
 

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
+from expectations.templates import templates
 from models.market import Market
 from pipelines.evidence.rows import KINDS
 from pipelines.ledger import Line
@@ -17,13 +16,7 @@ TEMPLATE = "evidence.html.jinja"
 
 def page(numbers: Mapping[str, Any], card: Mapping[str, Any], market: Market, decisions: Sequence[Line]) -> str:
     """HTML: one file, nothing loaded from elsewhere, the same bytes every time; what stands in the data is escaped."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates(Path(__file__).parent)
     environment.filters |= {"share": _share, "plain": _plain, "count": "{:,}".format}
     return environment.get_template(TEMPLATE).render(
         n=numbers,
