@@ -1,0 +1,1 @@
+"""Decision trees as flat arrays, and the compiled walk through them."""

@@ -1,0 +1,307 @@
+"""A LightGBM forest as flat arrays: what `forest.c` walks.
+
+LightGBM's text is read once, where a model is made ready; the arrays are what serves. Only what the text says is
+used, so that the arrays can be compared with LightGBM's own answers before anybody relies on them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.fault import Fault
+
+MISSING_NONE, MISSING_ZERO, MISSING_NAN, CATEGORICAL = range(4)
+MOST_RANKS = 65534  # thresholds of one question: a rank is a uint16, and one is kept for what always goes right
+MOST_NODES = 1024
+BITS = 32  # leaves that fit the bits of `spares`
+#: Features on a path up to which quadrature with so many points is exact.
+EXACT = ((8, 4), (16, 8), (32, 16))
+#: Name -> type of the arrays, in the order of the struct in `forest.c`.
+ARRAYS: Mapping[str, type] = {
+    "slot_feature": np.int32,
+    "slot_kind": np.uint8,
+    "slot_default_left": np.uint8,
+    "slot_start": np.int32,
+    "thresholds": np.float64,
+    "words": np.uint32,
+    "node_start": np.int32,
+    "leaf_start": np.int32,
+    "slot": np.int32,
+    "rank": np.uint16,
+    "child": np.int16,
+    "earlier": np.int16,
+    "parent": np.int32,
+    "share": np.float64,
+    "spares": np.uint32,
+    "value": np.float64,
+    "ordered": np.float64,
+    "points": np.uint8,
+}
+
+
+class Unflattened(Fault):
+    """A forest that the kernel does not walk; LightGBM must."""
+
+
+@dataclass(frozen=True)
+class Flat:
+    """One forest; the shapes and meanings of `arrays` are in `forest.c`.
+
+    Attributes:
+        base: what contributions start from: the mean of the leaf values over the training rows.
+    """
+
+    features: int
+    base: float
+    arrays: Mapping[str, np.ndarray]
+
+    @property
+    def trees(self) -> int:
+        return len(self.arrays["node_start"]) - 1
+
+    @property
+    def slots(self) -> int:
+        return len(self.arrays["slot_feature"])
+
+
+def flatten(text: str) -> Flat:
+    """The forest of a LightGBM model file.
+
+    Raises:
+        Unflattened: when it is of a kind, size or depth that the kernel does not walk.
+    """
+    header, _, body = text.partition("\nTree=0\n")
+    body = body.partition("\nend of trees")[0]
+    features = _header_number(header, "max_feature_idx") + 1
+    if _header_number(header, "num_tree_per_iteration") != 1 or "average_output" in header:
+        raise Unflattened("the forest has several outputs, or an average for one")
+    if re.search(r"^is_linear=1$", body, re.M):
+        raise Unflattened("the forest has linear leaves")
+    leaves = _all(body, "num_leaves", np.int64)
+    if not len(leaves):
+        raise Unflattened("the forest has no trees")
+    nodes = leaves - 1
+    if nodes.max() > MOST_NODES:
+        raise Unflattened(f"a tree has {leaves.max()} leaves; at most {MOST_NODES + 1} are walked")
+    start, leaf_start = (np.concatenate([[0], np.cumsum(n)]) for n in (nodes, leaves))
+    split = _Splits.of(body, nodes, leaves, start, leaf_start)
+    slots, slot, rank = _questions(body, split)
+    shape = _shape(split, leaves)
+    value = _all(body, "leaf_value", np.float64)
+    ordered = np.empty_like(value)
+    ordered[shape.place] = value
+    counts = split.leaf_count
+    weight = np.where(counts.sum() > 0, counts, 1)
+    total = np.add.reduceat(weight, leaf_start[:-1])
+    base = float((np.add.reduceat(weight * value, leaf_start[:-1]) / total).sum())
+    arrays = {
+        **slots,
+        "node_start": start,
+        "leaf_start": leaf_start,
+        "slot": slot,
+        "rank": rank,
+        "child": split.child.ravel(),
+        "earlier": shape.earlier,
+        "parent": shape.parent,
+        "share": split.share,
+        "spares": shape.spares,
+        "value": value,
+        "ordered": ordered,
+        "points": shape.points,
+    }
+    told = {name: np.ascontiguousarray(arrays[name], dtype=kind) for name, kind in ARRAYS.items()}
+    return Flat(features, base, told)
+
+
+@dataclass(frozen=True)
+class _Splits:
+    """All nodes of all trees, one after the other; numbers of children count within their tree."""
+
+    feature: np.ndarray
+    threshold: np.ndarray
+    decision: np.ndarray
+    child: np.ndarray
+    share: np.ndarray
+    tree: np.ndarray
+    within: np.ndarray
+    start: np.ndarray
+    leaf_start: np.ndarray
+    leaf_count: np.ndarray
+
+    @classmethod
+    def of(cls, body: str, nodes: np.ndarray, leaves: np.ndarray, start: np.ndarray, leaf_start: np.ndarray) -> _Splits:
+        tree = np.repeat(np.arange(len(nodes)), nodes)
+        within = np.arange(start[-1]) - start[tree]
+        child = np.column_stack([_all(body, side, np.int64) for side in ("left_child", "right_child")])
+        inner, leaf_count = (_all(body, f"{what}_count", np.float64) for what in ("internal", "leaf"))
+        feature = _all(body, "split_feature", np.int64)
+        if len(leaf_count) != leaf_start[-1]:  # a tree of one leaf has no counts
+            leaf_count = _padded(leaf_count, leaves, leaf_start)
+        if not len(feature) == len(child) == len(inner) == start[-1]:
+            raise Unflattened("the trees' arrays differ in length")
+        if ((child >= 0) & (child <= within[:, None])).any():
+            raise Unflattened("a node stands before its parent")
+        left = np.where(
+            child[:, 0] >= 0,
+            inner[np.minimum(start[tree] + child[:, 0], start[-1] - 1)] if len(inner) else 0.0,
+            leaf_count[leaf_start[tree] + ~np.minimum(child[:, 0], -1)],
+        )
+        return cls(
+            feature=feature,
+            threshold=_all(body, "threshold", np.float64),
+            decision=_all(body, "decision_type", np.int64),
+            child=child,
+            share=left / np.maximum(inner, 1.0),
+            tree=tree,
+            within=within,
+            start=start,
+            leaf_start=leaf_start,
+            leaf_count=leaf_count,
+        )
+
+
+def _questions(body: str, split: _Splits) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """The slots' arrays, and each node's slot and rank."""
+    kind = (split.decision >> 2) & 3
+    categorical = (split.decision & 1).astype(bool)
+    kind[categorical] = CATEGORICAL
+    default_left = (split.decision >> 1) & 1
+    slot, rank = np.zeros(len(kind), np.int64), np.zeros(len(kind), np.int64)
+    feature_of, kind_of, left_of, starts, thresholds, words = [], [], [], [0], [np.empty(0)], [np.empty(0, np.uint32)]
+    numeric = np.column_stack([split.feature, kind, default_left])
+    for question in np.unique(numeric[~categorical], axis=0):
+        rows = np.flatnonzero(~categorical & (numeric == question).all(axis=1))
+        asked, at = np.unique(split.threshold[rows], return_inverse=True)
+        if len(asked) > MOST_RANKS:
+            raise Unflattened(f"feature {question[0]} has {len(asked)} thresholds; at most {MOST_RANKS} are walked")
+        slot[rows], rank[rows] = len(feature_of), at
+        feature_of.append(question[0]), kind_of.append(question[1]), left_of.append(question[2])
+        thresholds.append(asked)
+        starts.append(starts[-1] + len(asked))
+    first_of_words = starts[-1]
+    for (feature, bits), rows in sorted(_category_questions(body, split, categorical).items()):
+        slot[rows] = len(feature_of)  # rank 0: left where the answer is 0
+        feature_of.append(feature), kind_of.append(CATEGORICAL), left_of.append(0)
+        words.append(np.frombuffer(bits, np.uint32))
+        starts.append(starts[-1] + len(words[-1]))
+    # Words are found by the same starts as thresholds: they lie behind as many words as there are thresholds.
+    told = np.concatenate([np.zeros(first_of_words, np.uint32), *words])
+    slots = {
+        "slot_feature": np.array(feature_of, np.int64),
+        "slot_kind": np.array(kind_of, np.int64),
+        "slot_default_left": np.array(left_of, np.int64),
+        "slot_start": np.array(starts),
+        "thresholds": np.concatenate(thresholds),
+        "words": told,
+    }
+    return slots, slot, rank
+
+
+def _category_questions(body: str, split: _Splits, categorical: np.ndarray) -> dict[tuple[int, bytes], list[int]]:
+    """(feature, the bits of what goes left) -> the nodes that ask it."""
+    if not categorical.any():
+        return {}
+    told: dict[tuple[int, bytes], list[int]] = {}
+    with_categories = np.flatnonzero(_all(body, "num_cat", np.int64))
+    bounds = dict(zip(with_categories, _each(body, "cat_boundaries", np.int64), strict=True))
+    bits = dict(zip(with_categories, _each(body, "cat_threshold", np.uint32), strict=True))
+    for node in np.flatnonzero(categorical):
+        tree, number = split.tree[node], int(split.threshold[node])
+        low, high = bounds[tree][number : number + 2]
+        told.setdefault((int(split.feature[node]), bits[tree][low:high].tobytes()), []).append(int(node))
+    return told
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """How the trees stand: see `forest.c`; `place` is each leaf's place in its tree from left to right, absolute."""
+
+    parent: np.ndarray
+    earlier: np.ndarray
+    spares: np.ndarray
+    points: np.ndarray
+    place: np.ndarray
+
+
+def _shape(split: _Splits, leaves: np.ndarray) -> _Shape:
+    count, child, start = len(split.feature), split.child, split.start
+    node = np.arange(count)
+    parent = np.full(count, -1)
+    for side in (0, 1):
+        inner = np.flatnonzero(child[:, side] >= 0)
+        parent[start[split.tree[inner]] + child[inner, side]] = 2 * split.within[inner] + side
+    if (parent[split.within > 0] < 0).any():
+        raise Unflattened("a node has no parent")
+
+    def up(at: np.ndarray, edge: np.ndarray) -> np.ndarray:
+        """The nodes, of all trees, that the edges leave."""
+        return start[split.tree[at]] + (edge >> 1)
+
+    earlier, climbing, edge = np.full(count, -1), node, parent
+    while (on := edge >= 0).any():
+        climbing, edge = climbing[on], edge[on]
+        above = up(climbing, edge)
+        same = split.feature[above] == split.feature[climbing]
+        earlier[climbing[same]] = edge[same]
+        climbing, edge = climbing[~same], parent[above[~same]]
+
+    depth_order = np.argsort(split.within, kind="stable")  # node i of every tree before node i + 1 of any
+    steps = np.split(depth_order, np.cumsum(np.bincount(split.within))[:-1]) if count else []
+    distinct = np.zeros(count, np.int64)
+    for here in steps:
+        above = np.where(parent[here] < 0, 0, distinct[up(here, np.maximum(parent[here], 0))])
+        distinct[here] = above + (earlier[here] < 0)
+    most = np.zeros(len(leaves), np.int64)
+    np.maximum.at(most, split.tree, distinct)
+    if most.max(initial=0) > EXACT[-1][0]:
+        raise Unflattened(f"a path asks of {most.max()} features; at most {EXACT[-1][0]} are walked")
+    points = np.select([most <= limit for limit, _ in EXACT], [n for _, n in EXACT])
+
+    under = np.zeros((count, 2), np.int64)  # leaves under each edge
+    for here in reversed(steps):
+        for side in (0, 1):
+            below = child[here, side]
+            inner = start[split.tree[here]] + np.maximum(below, 0)
+            under[here, side] = np.where(below < 0, 1, under[inner].sum(axis=1))
+    first = np.zeros(count, np.int64)  # the leftmost leaf under each node
+    place = np.repeat(split.leaf_start[:-1], leaves)  # right for a tree of one leaf
+    for here in steps:
+        for side, at in ((0, first[here]), (1, first[here] + under[here, 0])):
+            below, tree = child[here, side], split.tree[here]
+            inner, leaf = below >= 0, below < 0
+            first[start[tree[inner]] + below[inner]] = at[inner]
+            place[split.leaf_start[tree[leaf]] + ~below[leaf]] = split.leaf_start[tree[leaf]] + at[leaf]
+    spares = np.empty(0, np.uint32)
+    if leaves.max() <= BITS:
+        struck = ((np.uint64(1) << under[:, 0].astype(np.uint64)) - np.uint64(1)) << first.astype(np.uint64)
+        spares = ~struck.astype(np.uint32)
+    return _Shape(parent, earlier, spares, points, place)
+
+
+def _header_number(header: str, name: str) -> int:
+    found = re.search(rf"^{name}=(\d+)$", header, re.M)
+    if found is None:
+        raise Unflattened(f"the model file has no {name}")
+    return int(found[1])
+
+
+def _all(body: str, name: str, kind: type) -> np.ndarray:
+    """The numbers of every tree's line of that name, one after the other."""
+    return np.fromstring(" ".join(re.findall(rf"^{name}=(.*)$", body, re.M)), dtype=kind, sep=" ")
+
+
+def _each(body: str, name: str, kind: type) -> list[np.ndarray]:
+    return [np.fromstring(line, dtype=kind, sep=" ") for line in re.findall(rf"^{name}=(.*)$", body, re.M)]
+
+
+def _padded(leaf_count: np.ndarray, leaves: np.ndarray, leaf_start: np.ndarray) -> np.ndarray:
+    told = np.ones(leaf_start[-1])
+    several = np.repeat(leaves > 1, leaves)
+    if several.sum() != len(leaf_count):
+        raise Unflattened("the trees' leaf counts differ in length from their leaves")
+    told[several] = leaf_count
+    return told

@@ -1,0 +1,146 @@
+"""The kernel from Python: the mean of a bag of flat forests, told for homes."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from threading import local
+from typing import Any
+
+import numpy as np
+
+from models.kernel.build import NoKernel, library
+from models.kernel.flat import ARRAYS, Flat
+
+ROWS = 16  # that the kernel takes side by side
+MOST_POINTS = 28  # of the quadratures together
+AT_ONCE = 2  # threads that share many homes
+MANY = 256  # homes that are worth a second thread
+
+_pointer = ctypes.c_void_p
+
+
+class _Forest(ctypes.Structure):
+    _fields_ = [(n, ctypes.c_int32) for n in ("trees", "features", "slots")] + [(n, _pointer) for n in ARRAYS]
+
+
+@cache
+def kernel() -> ctypes.CDLL:
+    """Raises NoKernel when it can't be compiled or loaded."""
+    try:
+        told = ctypes.CDLL(str(library()))
+    except OSError as error:
+        raise NoKernel(f"the kernel can't be loaded: {error}") from error
+    for name in ("predict", "leaves", "contributions"):
+        getattr(told, name).restype = None
+    return told
+
+
+@dataclass(frozen=True)
+class Walk:
+    """Flat forests that are asked together: each about the home moved by its row of `aside`; safe from many threads.
+
+    Attributes:
+        aside: shape (forests, features).
+    """
+
+    flats: Sequence[Flat]
+    aside: np.ndarray
+    _room: local = field(default_factory=local, repr=False, compare=False)
+
+    @property
+    def features(self) -> int:
+        return self.flats[0].features
+
+    @cached_property
+    def base(self) -> float:
+        """What contributions start from: the mean forest's mean."""
+        return float(sum(flat.base for flat in self.flats)) / len(self.flats)
+
+    def predict(self, matrix: np.ndarray) -> np.ndarray:
+        """Shape (n,); LightGBM's bits, whatever else is in the batch."""
+        rows = np.ascontiguousarray(matrix, dtype="float64")
+        told = np.empty(len(rows))
+        if len(rows) < MANY:
+            self._predict(rows, told)
+            return told
+        half = -(-len(rows) // AT_ONCE)
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            list(pool.map(lambda at: self._predict(rows[at : at + half], told[at : at + half]), range(0, len(rows), half)))
+        return told
+
+    def leaves(self, matrix: np.ndarray, trees: int) -> np.ndarray:
+        """The leaf of each home in the first `trees` trees of each forest; uint16, shape (n, forests * trees)."""
+        rows = np.ascontiguousarray(matrix, dtype="float64")
+        told = np.empty((len(rows), len(self.flats) * trees), dtype=np.uint16)
+        room = self._rooms()
+        for row, one in zip(rows, told, strict=True):
+            kernel().leaves(*self._bag, _at(row), trees, room.asked, room.moved, _at(one))
+        return told
+
+    def contributions(self, matrix: np.ndarray) -> np.ndarray:
+        """TreeSHAP, shape (n, features + 1): the last column is the base."""
+        rows = np.ascontiguousarray(matrix, dtype="float64")
+        told = np.empty((len(rows), self.features + 1))
+        told[:, -1] = self.base
+        room = self._rooms()
+        for row, one in zip(rows, told, strict=True):
+            kernel().contributions(*self._bag, _at(_RULE), _at(row), room.asked, room.moved, room.walk, _at(one))
+        return told
+
+    def _predict(self, rows: np.ndarray, told: np.ndarray) -> None:
+        room = self._rooms()
+        kernel().predict(*self._bag, _at(rows), ctypes.c_int64(len(rows)), room.asked, room.moved, _at(told))
+
+    @cached_property
+    def _bag(self) -> tuple[Any, ...]:
+        """The first arguments of every call; the arrays behind them live as long as `flats` does."""
+        forests = (_Forest * len(self.flats))()
+        for forest, flat in zip(forests, self.flats, strict=True):
+            forest.trees, forest.features, forest.slots = flat.trees, flat.features, flat.slots
+            for name, array in flat.arrays.items():
+                setattr(forest, name, array.ctypes.data if len(array) else None)
+        aside = np.ascontiguousarray(self.aside, dtype="float64")
+        return forests, len(self.flats), _Kept(aside.ctypes.data, aside)
+
+    def _rooms(self) -> Any:
+        """Working space of this thread."""
+        if not hasattr(self._room, "walk"):
+            slots = max(flat.slots for flat in self.flats)
+            self._room.kept = [
+                np.empty(ROWS * slots, np.uint16), np.empty(ROWS * self.features), _aligned(MOST_POINTS * self.features)
+            ]  # fmt: skip
+            self._room.asked, self._room.moved, self._room.walk = map(_at, self._room.kept)
+        return self._room
+
+
+class _Kept(ctypes.c_void_p):
+    """A pointer that keeps its array alive."""
+
+    def __init__(self, address: int, array: np.ndarray) -> None:
+        super().__init__(address)
+        self.array = array
+
+
+def _at(array: np.ndarray) -> ctypes.c_void_p:
+    return ctypes.c_void_p(array.ctypes.data)
+
+
+def _aligned(count: int) -> np.ndarray:
+    """Doubles that begin where a cache line does."""
+    raw = np.empty(count + 16)
+    first = -raw.ctypes.data // 8 % 16
+    return raw[first : first + count]
+
+
+def _rule() -> np.ndarray:
+    """Gauss-Legendre points on 0..1, then their weights over 1 - t, of 4, 8 and 16 points."""
+    points, weights = zip(*(np.polynomial.legendre.leggauss(n) for n in (4, 8, 16)), strict=True)
+    t = (np.concatenate(points) + 1) / 2
+    return np.concatenate([t, np.concatenate(weights) / 2 / (1 - t)])
+
+
+_RULE = _rule()
