@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -16,12 +17,24 @@ from models.fault import Fault
 
 MISSING_NONE, MISSING_ZERO, MISSING_NAN, CATEGORICAL = range(4)
 MOST_RANKS = 65534  # thresholds of one question: a rank is a uint16, and one is kept for what always goes right
-MOST_NODES = 1024
+MOST_SLOTS = 65536
+MOST_NODES, FIRST_LEAF = 1024, 1032
 BITS = 32  # leaves that fit the bits of `spares`
 #: Features on a path up to which quadrature with so many points is exact.
 EXACT = ((8, 4), (16, 8), (32, 16))
+NODE = np.dtype(
+    [
+        ("slot", np.uint16),
+        ("rank", np.uint16),
+        ("child", np.uint16, 2),
+        ("earlier", np.uint16),
+        ("feature", np.uint16),
+        ("spares", np.uint32),
+        ("share", np.float64),
+    ]
+)
 #: Name -> type of the arrays, in the order of the struct in `forest.c`.
-ARRAYS: Mapping[str, type] = {
+ARRAYS: Mapping[str, Any] = {
     "slot_feature": np.int32,
     "slot_kind": np.uint8,
     "slot_default_left": np.uint8,
@@ -30,13 +43,7 @@ ARRAYS: Mapping[str, type] = {
     "words": np.uint32,
     "node_start": np.int32,
     "leaf_start": np.int32,
-    "slot": np.int32,
-    "rank": np.uint16,
-    "child": np.int16,
-    "earlier": np.int16,
-    "parent": np.int32,
-    "share": np.float64,
-    "spares": np.uint32,
+    "nodes": NODE,
     "value": np.float64,
     "ordered": np.float64,
     "points": np.uint8,
@@ -52,10 +59,12 @@ class Flat:
     """One forest; the shapes and meanings of `arrays` are in `forest.c`.
 
     Attributes:
+        small: whether no tree has more leaves than `BITS`.
         base: what contributions start from: the mean of the leaf values over the training rows.
     """
 
     features: int
+    small: bool
     base: float
     arrays: Mapping[str, np.ndarray]
 
@@ -90,6 +99,8 @@ def flatten(text: str) -> Flat:
     start, leaf_start = (np.concatenate([[0], np.cumsum(n)]) for n in (nodes, leaves))
     split = _Splits.of(body, nodes, leaves, start, leaf_start)
     slots, slot, rank = _questions(body, split)
+    if len(slots["slot_feature"]) > MOST_SLOTS:
+        raise Unflattened(f"the trees ask {len(slots['slot_feature'])} questions; at most {MOST_SLOTS} are walked")
     shape = _shape(split, leaves)
     value = _all(body, "leaf_value", np.float64)
     ordered = np.empty_like(value)
@@ -98,23 +109,21 @@ def flatten(text: str) -> Flat:
     weight = np.where(counts.sum() > 0, counts, 1)
     total = np.add.reduceat(weight, leaf_start[:-1])
     base = float((np.add.reduceat(weight * value, leaf_start[:-1]) / total).sum())
+    told = np.zeros(len(slot), NODE)
+    told["slot"], told["rank"], told["feature"], told["share"] = slot, rank, split.feature, split.share
+    told["child"] = np.where(split.child < 0, FIRST_LEAF + ~split.child, split.child)
+    told["earlier"], told["spares"] = shape.earlier + 1, shape.spares
     arrays = {
         **slots,
         "node_start": start,
         "leaf_start": leaf_start,
-        "slot": slot,
-        "rank": rank,
-        "child": split.child.ravel(),
-        "earlier": shape.earlier,
-        "parent": shape.parent,
-        "share": split.share,
-        "spares": shape.spares,
+        "nodes": told,
         "value": value,
         "ordered": ordered,
         "points": shape.points,
     }
-    told = {name: np.ascontiguousarray(arrays[name], dtype=kind) for name, kind in ARRAYS.items()}
-    return Flat(features, base, told)
+    typed = {name: np.ascontiguousarray(arrays[name], dtype=kind) for name, kind in ARRAYS.items()}
+    return Flat(features, bool(leaves.max() <= BITS), base, typed)
 
 
 @dataclass(frozen=True)
@@ -220,7 +229,6 @@ def _category_questions(body: str, split: _Splits, categorical: np.ndarray) -> d
 class _Shape:
     """How the trees stand: see `forest.c`; `place` is each leaf's place in its tree from left to right, absolute."""
 
-    parent: np.ndarray
     earlier: np.ndarray
     spares: np.ndarray
     points: np.ndarray
@@ -275,11 +283,11 @@ def _shape(split: _Splits, leaves: np.ndarray) -> _Shape:
             inner, leaf = below >= 0, below < 0
             first[start[tree[inner]] + below[inner]] = at[inner]
             place[split.leaf_start[tree[leaf]] + ~below[leaf]] = split.leaf_start[tree[leaf]] + at[leaf]
-    spares = np.empty(0, np.uint32)
+    spares = np.zeros(count, np.uint32)
     if leaves.max() <= BITS:
         struck = ((np.uint64(1) << under[:, 0].astype(np.uint64)) - np.uint64(1)) << first.astype(np.uint64)
         spares = ~struck.astype(np.uint32)
-    return _Shape(parent, earlier, spares, points, place)
+    return _Shape(earlier, spares, points, place)
 
 
 def _header_number(header: str, name: str) -> int:

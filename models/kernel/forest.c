@@ -18,7 +18,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#define MOST_NODES 1024 /* of a tree that contributions are asked of */
+#define MOST_NODES 1024 /* of a tree */
+#define FIRST_LEAF 1032 /* a little further: else products of nodes and leaves would share their places in the cache */
 #define ROWS 16         /* homes that walk a tree side by side */
 #define RIGHT_ALWAYS 65535
 
@@ -26,7 +27,16 @@
 enum { MISSING_NONE, MISSING_ZERO, MISSING_NAN, CATEGORICAL };
 
 typedef struct {
-    int32_t trees, features, slots;
+    uint16_t slot, rank;     /* left where the home's rank of the slot is at most this */
+    uint16_t child[2];       /* left, right, each after its parent; a leaf counts from FIRST_LEAF */
+    uint16_t earlier;        /* 1 + the edge above, 2 * node + side, that asks of the same feature; 0 where none does */
+    uint16_t feature;
+    uint32_t spares;         /* the leaves, from left to right, that stay possible where a home goes right, as bits */
+    double share;            /* of its training rows, what goes left */
+} node;
+
+typedef struct {
+    int32_t trees, features, slots, small; /* small: no tree has more leaves than `spares` has bits */
     /* questions: of the forest's s-th slot, s in slots */
     const int32_t *slot_feature;
     const uint8_t *slot_kind, *slot_default_left;
@@ -35,17 +45,10 @@ typedef struct {
     const uint32_t *words;     /* bit c of a question's words: category c goes left */
     /* trees */
     const int32_t *node_start, *leaf_start; /* trees + 1 */
-    const int32_t *slot;
-    const uint16_t *rank;   /* left where the home's rank is at most this */
-    const int16_t *child;   /* 2 a node, left then right, each after its parent; below 0 the leaf ~child */
-    const int16_t *earlier; /* the edge above, 2 * node + side, that asks of the same feature; -1 where none does */
-    const int32_t *parent;  /* the edge that leads to a node, 2 * node + side within its tree */
-    const double *share;    /* of a node's training rows, what goes left */
-    const uint32_t *spares; /* the leaves, from left to right, that stay possible where a home goes right, as bits;
-                             * absent where a tree has more than 32 */
-    const double *value;    /* of the leaves, by their numbers */
-    const double *ordered;  /* of the leaves, from left to right */
-    const uint8_t *points;  /* of quadrature that are exact for the tree: 4, 8 or 16 */
+    const node *nodes;
+    const double *value;   /* of the leaves, by their numbers */
+    const double *ordered; /* of the leaves, from left to right */
+    const uint8_t *points; /* of quadrature that are exact for the tree: 4, 8 or 16 */
 } forest;
 
 static int is_zero(double x) { return fabs(x) <= 1.0000000180025095e-35; }
@@ -88,14 +91,12 @@ static uint16_t answer(const forest *f, int32_t s, const double *row)
 
 static int32_t leaf_of(const forest *f, int32_t tree, const uint16_t *asked)
 {
-    int32_t start = f->node_start[tree];
-    if (f->node_start[tree + 1] == start) return 0; /* a single leaf */
-    int32_t node = 0;
-    do {
-        int32_t at = start + node;
-        node = f->child[2 * at + (asked[f->slot[at]] > f->rank[at])];
-    } while (node >= 0);
-    return ~node;
+    const node *nodes = f->nodes + f->node_start[tree];
+    if (f->node_start[tree + 1] == f->node_start[tree]) return 0; /* a single leaf */
+    int32_t at = 0;
+    do at = nodes[at].child[asked[nodes[at].slot] > nodes[at].rank];
+    while (at < FIRST_LEAF);
+    return at - FIRST_LEAF;
 }
 
 /* What each of `slots` would be told, for one home; asked has room for all. */
@@ -114,23 +115,26 @@ static void sum_leaves(const forest *f, const double *row, uint16_t *asked, doub
 
 /* ROWS homes side by side (QuickScorer; Lucchese et al. 2015, doi:10.1145/2766462.2767733): a split that a home fails
  * strikes out the leaves to its left, and the first leaf that is left is the home's. */
+typedef uint16_t ranks __attribute__((vector_size(2 * ROWS)));
+typedef int32_t bits __attribute__((vector_size(4 * ROWS)));
+
 static void sum_leaves_of_rows(const forest *f, const double *rows, uint16_t *asked, double *told)
 {
     for (int32_t s = 0; s < f->slots; s++)
         for (int32_t r = 0; r < ROWS; r++) asked[s * ROWS + r] = answer(f, s, rows + r * f->features);
-    memset(told, 0, ROWS * sizeof(double));
+    double sum[ROWS] = {0};
     for (int32_t i = 0; i < f->trees; i++) {
-        uint32_t open[ROWS];
-        for (int32_t r = 0; r < ROWS; r++) open[r] = ~0u;
-        for (int32_t at = f->node_start[i]; at < f->node_start[i + 1]; at++) {
-            const uint16_t *own = asked + f->slot[at] * ROWS;
-            uint16_t rank = f->rank[at];
-            uint32_t spares = f->spares[at];
-            for (int32_t r = 0; r < ROWS; r++) open[r] &= own[r] > rank ? spares : ~0u;
+        bits open = {0};
+        open = ~open;
+        for (const node *n = f->nodes + f->node_start[i], *end = f->nodes + f->node_start[i + 1]; n < end; n++) {
+            ranks own;
+            memcpy(&own, asked + n->slot * ROWS, sizeof own);
+            open &= ~__builtin_convertvector(own > n->rank, bits) | n->spares;
         }
         const double *value = f->ordered + f->leaf_start[i];
-        for (int32_t r = 0; r < ROWS; r++) told[r] += value[__builtin_ctz(open[r])];
+        for (int32_t r = 0; r < ROWS; r++) sum[r] += value[__builtin_ctz(open[r])];
     }
+    memcpy(told, sum, sizeof sum);
 }
 
 static void step_aside(const double *row, const double *aside, int32_t features, double *moved)
@@ -151,7 +155,7 @@ void predict(const forest *bag, int32_t forests, const double *aside, const doub
             const forest *f = bag + i;
             for (int32_t r = 0; r < here; r++)
                 step_aside(rows + (done + r) * features, aside + i * features, features, moved + r * features);
-            if (here == ROWS && f->spares)
+            if (here == ROWS && f->small)
                 sum_leaves_of_rows(f, moved, asked, one);
             else
                 for (int32_t r = 0; r < here; r++) sum_leaves(f, moved + r * features, asked, one + r);
@@ -172,58 +176,57 @@ void leaves(const forest *bag, int32_t forests, const double *aside, const doubl
     }
 }
 
-/* The walk through a tree whose quadrature has N points; adds to `told`, features vectors of N, before weights.
+/* The share that an edge passes on, as from + times * (what goes left): a branch here would be guessed wrong. */
+static const struct {
+    double from, times;
+} SIDE[2] = {{0.0, 1.0}, {1.0, -1.0}};
+
+/* The walk through a tree whose quadrature has N points; adds to `told`, features + 1 vectors of N, before weights.
  * An edge's factor is t + (1 - t) z where the home passes it and (1 - t) z where not; an edge that asks again of a
- * feature takes the place of the one above. `passed` is 1 / factor where the home passes an edge and 0 where not,
- * which makes (o - z) / factor = (passed - 1) / (1 - t) in both cases. */
+ * feature takes the place of the one above. With `passed` 1 / factor where the home passes an edge and 0 where not,
+ * (o - z) / factor is (passed - 1) / (1 - t) in both cases. Where the one above is not passed, nothing below it asks
+ * anew: such a node only hands on the shares of its edges, and what it would add goes to a feature that nobody has.
+ * Branches would cost more than the few products by one. */
 #define WALK(N)                                                                                                        \
     typedef double v##N __attribute__((vector_size(8 * N)));                                                           \
-    static void walk_##N(const forest *f, int32_t tree, const uint16_t *asked, const double *t, v##N *told)            \
+    static void walk_##N(const forest *f, int32_t tree, const uint16_t *asked, const double *t, v##N *restrict told)   \
     {                                                                                                                  \
-        int32_t start = f->node_start[tree], nodes = f->node_start[tree + 1] - start;                                  \
+        const node *nodes = f->nodes + f->node_start[tree];                                                            \
+        int32_t count = f->node_start[tree + 1] - f->node_start[tree], nobody = f->features;                           \
         const double *value = f->value + f->leaf_start[tree];                                                          \
-        v##N product[MOST_NODES], under[2 * MOST_NODES], passed[MOST_NODES], at;                                       \
-        double z[2 * MOST_NODES];                                                                                      \
-        uint8_t hot[MOST_NODES], lost[MOST_NODES]; /* the side passed; whether an edge above is not passed */          \
-        memcpy(&at, t, sizeof at);                                                                                     \
-        const v##N rest = 1.0 - at;                                                                                    \
-        product[0] = at * 0.0 + 1.0;                                                                                   \
-        for (int32_t i = 0; i < nodes; i++) {                                                                          \
-            int32_t n = start + i, side = asked[f->slot[n]] > f->rank[n], above = f->earlier[n];                       \
-            double left = f->share[n], own[2] = {left, 1.0 - left};                                                    \
-            v##N open = product[i], way[2];                                                                            \
-            hot[i] = (uint8_t)side;                                                                                    \
-            lost[i] = above >= 0 && (lost[above >> 1] || hot[above >> 1] != (above & 1));                              \
-            if (lost[i]) {                                                                                             \
-                way[0] = open * own[0];                                                                                \
-                way[1] = open * own[1];                                                                                \
-            } else {                                                                                                   \
-                if (above >= 0) {                                                                                      \
-                    own[0] *= z[above];                                                                                \
-                    own[1] *= z[above];                                                                                \
-                    open *= passed[above >> 1];                                                                        \
-                }                                                                                                      \
-                v##N factor = at + rest * own[side];                                                                   \
-                passed[i] = 1.0 / factor;                                                                              \
-                way[side] = open * factor;                                                                             \
-                way[1 - side] = open * (rest * own[1 - side]);                                                         \
-            }                                                                                                          \
-            for (int s = 0; s < 2; s++) {                                                                              \
-                int32_t child = f->child[2 * n + s];                                                                   \
-                z[2 * i + s] = own[s];                                                                                 \
-                if (child < 0)                                                                                         \
-                    under[2 * i + s] = way[s] * value[~child];                                                         \
-                else                                                                                                   \
-                    product[child] = way[s];                                                                           \
-            }                                                                                                          \
+        v##N way[FIRST_LEAF + MOST_NODES + 1]; /* products on the way down, sums on the way up */                      \
+        v##N passed[MOST_NODES + 1], at[2], rest[2];                                                                   \
+        double z[MOST_NODES + 1]; /* of the edge that the home passes; the first of these stands for no edge above */  \
+        uint16_t hot[MOST_NODES + 1], above[MOST_NODES + 1]; /* the side passed; the node above, from 1 */             \
+        uint8_t lost[MOST_NODES + 1];                                                                                  \
+        memcpy(at, t, sizeof *at);                                                                                     \
+        rest[0] = 1.0 - at[0];                                                                                         \
+        at[1] = at[0] * 0.0;                                                                                           \
+        rest[1] = way[0] = passed[0] = at[1] + 1.0;                                                                    \
+        z[0] = 1.0;                                                                                                    \
+        lost[0] = 0;                                                                                                   \
+        hot[0] = 1;                                                                                                    \
+        for (int32_t i = 0; i < count; i++) {                                                                          \
+            const node *n = nodes + i;                                                                                 \
+            uint32_t side = asked[n->slot] > n->rank, edge = n->earlier + 1u, over = edge >> 1; /* 0: none above */    \
+            uint32_t in_vain = lost[over] | (hot[over] != (edge & 1)), from = over & (in_vain - 1);                    \
+            double go = (SIDE[side].from + SIDE[side].times * n->share) * z[from];                                     \
+            double stay = (SIDE[1 - side].from + SIDE[1 - side].times * n->share) * z[from];                           \
+            v##N open = way[i] * passed[from], factor = at[in_vain] + rest[in_vain] * go;                              \
+            hot[i + 1] = (uint16_t)side;                                                                               \
+            lost[i + 1] = (uint8_t)in_vain;                                                                            \
+            above[i + 1] = (uint16_t)from;                                                                             \
+            z[i + 1] = go;                                                                                             \
+            passed[i + 1] = 1.0 / factor;                                                                              \
+            way[n->child[side]] = open * factor;                                                                       \
+            way[n->child[1 - side]] = open * (rest[in_vain] * stay);                                                   \
         }                                                                                                              \
-        for (int32_t i = nodes - 1; i >= 0; i--) {                                                                     \
-            int32_t n = start + i, above = f->earlier[n];                                                              \
-            v##N both = under[2 * i] + under[2 * i + 1];                                                               \
-            if (i) under[f->parent[n]] = both;                                                                         \
-            if (lost[i]) continue;                                                                                     \
-            v##N gain = under[2 * i + hot[i]] * passed[i];                                                             \
-            told[f->slot_feature[f->slot[n]]] += gain - (above < 0 ? both : both * passed[above >> 1]);                \
+        for (int32_t i = 0; i <= count; i++) way[FIRST_LEAF + i] *= value[i];                                          \
+        for (int32_t i = count - 1; i >= 0; i--) {                                                                     \
+            const node *n = nodes + i;                                                                                 \
+            v##N gone = way[n->child[hot[i + 1]]], both = gone + way[n->child[1 - hot[i + 1]]];                        \
+            way[i] = both;                                                                                             \
+            told[lost[i + 1] ? nobody : n->feature] += gone * passed[i + 1] - both * passed[above[i + 1]];             \
         }                                                                                                              \
     }
 
@@ -236,14 +239,15 @@ typedef struct {
     double points[28], weights[28]; /* of 4, 8 and 16 points, one after the other */
 } rule;
 
-/* The mean forest's contributions to one home, without the base: features numbers. `room` holds 28 * features doubles,
- * aligned to a cache line. */
+/* The mean forest's contributions to one home, without the base: features numbers. `room` holds 28 * (features + 1)
+ * doubles, aligned to a cache line. */
 void contributions(const forest *bag, int32_t forests, const double *aside, const rule *q, const double *row,
                    uint16_t *asked, double *moved, double *room, double *told)
 {
     int32_t features = bag->features;
-    double *sixteen = room, *eight = sixteen + 16 * features, *four = eight + 8 * features;
-    memset(room, 0, 28 * features * sizeof(double));
+    int32_t each = features + 1; /* one for what is in vain */
+    double *sixteen = room, *eight = sixteen + 16 * each, *four = eight + 8 * each;
+    memset(room, 0, 28 * each * sizeof(double));
     for (int32_t k = 0; k < forests; k++) {
         const forest *f = bag + k;
         step_aside(row, aside + k * features, features, moved);

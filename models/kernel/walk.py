@@ -24,7 +24,7 @@ _pointer = ctypes.c_void_p
 
 
 class _Forest(ctypes.Structure):
-    _fields_ = [(n, ctypes.c_int32) for n in ("trees", "features", "slots")] + [(n, _pointer) for n in ARRAYS]
+    _fields_ = [(n, ctypes.c_int32) for n in ("trees", "features", "slots", "small")] + [(n, _pointer) for n in ARRAYS]
 
 
 @cache
@@ -100,7 +100,7 @@ class Walk:
         """The first arguments of every call; the arrays behind them live as long as `flats` does."""
         forests = (_Forest * len(self.flats))()
         for forest, flat in zip(forests, self.flats, strict=True):
-            forest.trees, forest.features, forest.slots = flat.trees, flat.features, flat.slots
+            forest.trees, forest.features, forest.slots, forest.small = flat.trees, flat.features, flat.slots, flat.small
             for name, array in flat.arrays.items():
                 setattr(forest, name, array.ctypes.data if len(array) else None)
         aside = np.ascontiguousarray(self.aside, dtype="float64")
@@ -111,7 +111,7 @@ class Walk:
         if not hasattr(self._room, "walk"):
             slots = max(flat.slots for flat in self.flats)
             self._room.kept = [
-                np.empty(ROWS * slots, np.uint16), np.empty(ROWS * self.features), _aligned(MOST_POINTS * self.features)
+                np.empty(ROWS * slots, np.uint16), np.empty(ROWS * self.features), _aligned(MOST_POINTS * (self.features + 1))
             ]  # fmt: skip
             self._room.asked, self._room.moved, self._room.walk = map(_at, self._room.kept)
         return self._room
