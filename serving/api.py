@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-import bentoml
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from starlette.applications import Starlette
@@ -20,6 +19,7 @@ from models.version import DATA_DOCS, REPORT
 from serving.champion import Champion
 from serving.comparing import compare
 from serving.edge import OWN_WORDS, ROUTES, log_refusal
+from serving.holder import Holder
 from serving.openapi import model_card, openapi
 from serving.page import page
 from serving.problems import CONTENT_TYPE, Problem
@@ -32,62 +32,57 @@ _log = logging.getLogger("bentoml.assay")
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def create_app() -> Starlette:
-    """The ASGI app that BentoML mounts; it asks the running service for its champion on each request."""
+def create_app(holder: Holder) -> Starlette:
+    """Our ASGI app; each request is answered by the champion that the holder has when it comes in."""
     handlers: dict[str, Handler] = {
-        "/": _index,
-        "/openapi.json": _openapi,
-        "/model": _model,
-        "/report": partial(_page, REPORT),
-        "/validation.html": partial(_page, DATA_DOCS),
-        "/value": partial(_valuation, value_one),
-        "/value_batch": partial(_valuation, value_many),
-        "/compare": partial(_valuation, compare),
+        "/": partial(_index, holder),
+        "/openapi.json": partial(_openapi, holder),
+        "/model": partial(_model, holder),
+        "/report": partial(_page, holder, REPORT),
+        "/validation.html": partial(_page, holder, DATA_DOCS),
+        "/value": partial(_valuation, holder, value_one),
+        "/value_batch": partial(_valuation, holder, value_many),
+        "/compare": partial(_valuation, holder, compare),
     }
     routes = [Route(path, _guarded(handler), methods=[ROUTES[path]]) for path, handler in handlers.items()]
     return Starlette(routes=routes)
 
 
-async def _index(request: Request) -> Response:
+async def _index(holder: Holder, request: Request) -> Response:
     policy = "default-src 'none'; style-src 'unsafe-inline'"
     _, port = request.scope["server"]
-    html = page(_service().champion, _service().missing, port)
+    html = page(holder.champion, holder.missing, port)
     return HTMLResponse(html, headers={"Content-Security-Policy": policy})
 
 
-async def _openapi(_: Request) -> Response:
-    return JSONResponse(openapi(_champion()))
+async def _openapi(holder: Holder, _: Request) -> Response:
+    return JSONResponse(openapi(_champion(holder)))
 
 
-async def _model(_: Request) -> Response:
-    return JSONResponse(model_card(_champion()))
+async def _model(holder: Holder, _: Request) -> Response:
+    return JSONResponse(model_card(_champion(holder)))
 
 
-async def _page(name: str, _: Request) -> Response:
+async def _page(holder: Holder, name: str, _: Request) -> Response:
     """What promotion laid beside the model, byte for byte."""
-    champion = _champion()
+    champion = _champion(holder)
     if name not in champion.pages:
         raise Problem(404, "no-report", f"the model was promoted without {name}; run `make repro`")
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
     return HTMLResponse(champion.pages[name], headers={"Content-Security-Policy": policy})
 
 
-async def _valuation(answer: Callable[[Champion, bytes], dict[str, Any]], request: Request) -> Response:
-    champion = _champion()
+async def _valuation(holder: Holder, answer: Callable[[Champion, bytes], dict[str, Any]], request: Request) -> Response:
+    champion = _champion(holder)
     body = await request.body()
     told = await run_sync(answer, champion, body, limiter=_limiter)
     return Response(json.dumps(told, allow_nan=False, ensure_ascii=False), media_type="application/json")
 
 
-def _service() -> Any:
-    return bentoml.get_current_service()
-
-
-def _champion() -> Champion:
-    champion: Champion | None = _service().champion
-    if champion is None:
-        raise Problem(503, "not-ready", _service().missing)
-    return champion
+def _champion(holder: Holder) -> Champion:
+    if holder.champion is None:
+        raise Problem(503, "not-ready", holder.missing)
+    return holder.champion
 
 
 def _guarded(handler: Handler) -> Handler:

@@ -39,6 +39,7 @@ ROUTES: Mapping[str, str] = {
     "/healthz": "GET",
     "/metrics": "GET",
 }
+BENTOML = ("/livez", "/readyz", "/healthz", "/metrics")
 #: BentoML's own refusals, told in our words.
 OWN_WORDS = {
     429: ("too-many-requests", "all slots are taken; send the request again"),
@@ -51,12 +52,15 @@ _log = logging.getLogger("bentoml.assay")
 
 
 class Edge:
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    """In front of two apps: ours, and BentoML's, which answers `BENTOML` and starts and stops the service."""
+
+    def __init__(self, ours: ASGIApp, bentoml: ASGIApp) -> None:
+        self.ours = ours
+        self.bentoml = bentoml
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self.app(scope, receive, send)
+            await self.bentoml(scope, receive, send)
             return
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
@@ -73,7 +77,8 @@ class Edge:
             await answer.refuse(problem)
             return
         if body is not None:
-            await self.app(scope, _replay(body, receive), answer.send)
+            app = self.bentoml if scope["path"] in BENTOML else self.ours
+            await app(scope, _replay(body, receive), answer.send)
 
 
 def _admit(path: str, method: str, headers: Headers) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import logging
 import os
 from typing import Any
 
@@ -13,31 +12,20 @@ from bentoml import Tag
 from bentoml.models import BentoModel
 from starlette.types import ASGIApp
 
-from serving.api import THREADS, create_app
-from serving.champion import (
-    REPAIR,
-    Champion,
-    NoChampion,
-    Pointer,
-    key_path,
-    load_champion,
-    pointer_path,
-    read_key,
-    read_pointer,
-)
+from serving.api import create_app
+from serving.champion import REPAIR, NoChampion, Pointer, key_path, pointer_path, read_key, read_pointer
 from serving.edge import Edge
+from serving.holder import Holder
 
-#: Backstop only: the edge gives a body its own deadline before a slot is taken.
-TIMEOUT = 60
-MOST_AT_ONCE = 64
-_log = logging.getLogger("bentoml.assay")
+#: BentoML starts a timer for every request it sees, and keeps it: those are its own pages alone.
+TIMEOUT = 1
 
 
 class EdgedService(bentoml.Service[Any]):
-    """BentoML's service with our edge in front of its whole ASGI app, its middleware included."""
+    """BentoML's service with our edge in front: what we answer never passes through BentoML's middleware."""
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
-        return Edge(super().to_asgi(is_main))
+        return Edge(create_app(holder), super().to_asgi(is_main))
 
 
 def _tag(name: str) -> Tag:
@@ -77,34 +65,18 @@ def _packed() -> PackedChampion:
     return PackedChampion(pointer.tag, pointer.digest, key.decode(), pointer.memory)
 
 
-@bentoml.service(
-    service_class=EdgedService,
-    workers=1,
-    threads=THREADS,
-    traffic={"timeout": TIMEOUT, "max_concurrency": MOST_AT_ONCE},
-)
-@bentoml.asgi_app(create_app())
+@bentoml.service(service_class=EdgedService, workers=1, traffic={"timeout": TIMEOUT})
 class Valuation:
     """Values homes with the promoted model."""
 
     packed = _packed()
 
     def __init__(self) -> None:
-        # One reference: replacing it is the whole of a swap.
-        self.champion: Champion | None = None
-        self.missing = ""
-        try:
-            self.champion = load_champion(*_promoted())
-        except NoChampion as error:
-            self.missing = str(error)
-            _log.error("not ready: %s", error)
-        else:
-            card, until = self.champion.card, self.champion.valuer.memory_end
-            _log.info("serving %s version %s, sales up to %s", card["name"], card["version"], until)
+        holder.load()
         gc.freeze()  # the model is for ever: collections that walk it cost tenths of a second
 
     async def __is_ready__(self) -> bool:
-        return self.champion is not None
+        return holder.champion is not None
 
 
 def _promoted() -> tuple[Pointer, bytes]:
@@ -119,3 +91,6 @@ def _promoted() -> tuple[Pointer, bytes]:
     said = info.metadata
     key = read_key(key_path()) if "ASSAY_KEY" in os.environ else str(said["key"]).encode()
     return Pointer(str(info.tag), str(said["digest"]), said.get("memory")), key
+
+
+holder = Holder(_promoted)

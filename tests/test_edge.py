@@ -30,7 +30,7 @@ def call(messages: Iterable[dict[str, Any]] = (), app: Any = None, **scope: Any)
         sent.append(message)
 
     full = {"type": "http", "path": "/value", "method": "POST", "headers": [JSON]} | scope
-    asyncio.run(Edge(app or echo)(full, receive, send))
+    asyncio.run(Edge(app or echo, app or echo)(full, receive, send))
     return sent
 
 
@@ -96,10 +96,9 @@ def test_a_refusal_of_bentoml_is_told_as_a_problem(status: int):
     assert (b"retry-after" in headers) == (status in (429, 503, 504))
 
 
-def test_a_failure_of_ours_is_a_500_that_tells_nothing_but_its_id(monkeypatch: pytest.MonkeyPatch, caplog: Any):
-    broken = SimpleNamespace(champion="not a champion", missing="")
-    monkeypatch.setattr("serving.api.bentoml.get_current_service", lambda: broken)
-    start, body = call([chunk(b'{"home": {}}')], create_app(), root_path="", query_string=b"")
+def test_a_failure_of_ours_is_a_500_that_tells_nothing_but_its_id(caplog: Any):
+    broken: Any = SimpleNamespace(champion="not a champion", missing="")
+    start, body = call([chunk(b'{"home": {}}')], create_app(broken), root_path="", query_string=b"")
     problem = json.loads(body["body"])
     assert start["status"] == problem["status"] == 500
     assert "champion" not in body["body"].decode()

@@ -180,29 +180,30 @@ def _questions(body: str, split: _Splits) -> tuple[dict[str, np.ndarray], np.nda
     kind[categorical] = CATEGORICAL
     default_left = (split.decision >> 1) & 1
     slot, rank = np.zeros(len(kind), np.int64), np.zeros(len(kind), np.int64)
-    feature_of, kind_of, left_of, starts, thresholds, words = [], [], [], [0], [np.empty(0)], [np.empty(0, np.uint32)]
+    asks, starts, thresholds, words = [], [0], [np.empty(0)], [np.empty(0, np.uint32)]
     numeric = np.column_stack([split.feature, kind, default_left])
     for question in np.unique(numeric[~categorical], axis=0):
         rows = np.flatnonzero(~categorical & (numeric == question).all(axis=1))
         asked, at = np.unique(split.threshold[rows], return_inverse=True)
         if len(asked) > MOST_RANKS:
             raise Unflattened(f"feature {question[0]} has {len(asked)} thresholds; at most {MOST_RANKS} are walked")
-        slot[rows], rank[rows] = len(feature_of), at
-        feature_of.append(question[0]), kind_of.append(question[1]), left_of.append(question[2])
+        slot[rows], rank[rows] = len(asks), at
+        asks.append(tuple(question))
         thresholds.append(asked)
         starts.append(starts[-1] + len(asked))
     first_of_words = starts[-1]
-    for (feature, bits), rows in sorted(_category_questions(body, split, categorical).items()):
-        slot[rows] = len(feature_of)  # rank 0: left where the answer is 0
-        feature_of.append(feature), kind_of.append(CATEGORICAL), left_of.append(0)
+    for (feature, bits), nodes in sorted(_category_questions(body, split, categorical).items()):
+        slot[nodes] = len(asks)  # rank 0: left where the answer is 0
+        asks.append((feature, CATEGORICAL, 0))
         words.append(np.frombuffer(bits, np.uint32))
         starts.append(starts[-1] + len(words[-1]))
     # Words are found by the same starts as thresholds: they lie behind as many words as there are thresholds.
     told = np.concatenate([np.zeros(first_of_words, np.uint32), *words])
+    feature_of, kind_of, left_of = np.array(asks, np.int64).reshape(-1, 3).T
     slots = {
-        "slot_feature": np.array(feature_of, np.int64),
-        "slot_kind": np.array(kind_of, np.int64),
-        "slot_default_left": np.array(left_of, np.int64),
+        "slot_feature": feature_of,
+        "slot_kind": kind_of,
+        "slot_default_left": left_of,
         "slot_start": np.array(starts),
         "thresholds": np.concatenate(thresholds),
         "words": told,

@@ -67,9 +67,10 @@ class Walk:
         if len(rows) < MANY:
             self._predict(rows, told)
             return told
-        half = -(-len(rows) // AT_ONCE)
+        share = ROWS * -(-len(rows) // (ROWS * AT_ONCE))
+        parts = [slice(start, start + share) for start in range(0, len(rows), share)]
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            list(pool.map(lambda at: self._predict(rows[at : at + half], told[at : at + half]), range(0, len(rows), half)))
+            list(pool.map(lambda part: self._predict(rows[part], told[part]), parts))
         return told
 
     def leaves(self, matrix: np.ndarray, trees: int) -> np.ndarray:
@@ -100,7 +101,12 @@ class Walk:
         """The first arguments of every call; the arrays behind them live as long as `flats` does."""
         forests = (_Forest * len(self.flats))()
         for forest, flat in zip(forests, self.flats, strict=True):
-            forest.trees, forest.features, forest.slots, forest.small = flat.trees, flat.features, flat.slots, flat.small
+            forest.trees, forest.features, forest.slots, forest.small = (
+                flat.trees,
+                flat.features,
+                flat.slots,
+                flat.small,
+            )
             for name, array in flat.arrays.items():
                 setattr(forest, name, array.ctypes.data if len(array) else None)
         aside = np.ascontiguousarray(self.aside, dtype="float64")
@@ -110,9 +116,8 @@ class Walk:
         """Working space of this thread."""
         if not hasattr(self._room, "walk"):
             slots = max(flat.slots for flat in self.flats)
-            self._room.kept = [
-                np.empty(ROWS * slots, np.uint16), np.empty(ROWS * self.features), _aligned(MOST_POINTS * (self.features + 1))
-            ]  # fmt: skip
+            asked, moved = np.empty(ROWS * slots, np.uint16), np.empty(ROWS * self.features)
+            self._room.kept = asked, moved, _aligned(MOST_POINTS * (self.features + 1))
             self._room.asked, self._room.moved, self._room.walk = map(_at, self._room.kept)
         return self._room
 
