@@ -46,18 +46,20 @@ def library() -> Path:
 def _compiler() -> list[str]:
     if "CC" in os.environ:
         return shlex.split(os.environ["CC"])
-    if (found := shutil.which("cc")) is not None:
-        return [found]
     if find_spec("ziglang") is not None:
         return [sys.executable, "-m", "ziglang", "cc"]
-    raise NoKernel("there is no C compiler: install one, or the package ziglang, or let CC name one")
+    if (found := shutil.which("cc")) is not None:
+        return [found]
+    raise NoKernel("there is no C compiler: install the package ziglang, or let CC name one")
 
 
 def _compile(compiler: list[str], target: Path) -> Path:
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     os.close(handle)
     try:
-        done = subprocess.run([*compiler, *FLAGS, "-o", name, str(SOURCE), "-lm"], capture_output=True, text=True)
+        command = [*compiler, *FLAGS, "-o", name, str(SOURCE), "-lm"]
+        caches = dict.fromkeys(("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR"), str(target.parent / "zig"))
+        done = subprocess.run(command, capture_output=True, text=True, env=os.environ | caches)
         if done.returncode:
             raise NoKernel(f"{' '.join(compiler)} can't compile {SOURCE.name}: {done.stderr.strip()[-500:]}")
         Path(name).replace(target)

@@ -129,7 +129,7 @@ static void sum_leaves_of_rows(const forest *f, const double *rows, uint16_t *as
         for (const node *n = f->nodes + f->node_start[i], *end = f->nodes + f->node_start[i + 1]; n < end; n++) {
             ranks own;
             memcpy(&own, asked + n->slot * ROWS, sizeof own);
-            open &= ~__builtin_convertvector(own > n->rank, bits) | n->spares;
+            open &= ~__builtin_convertvector(own > n->rank, bits) | (int32_t)n->spares;
         }
         const double *value = f->ordered + f->leaf_start[i];
         for (int32_t r = 0; r < ROWS; r++) sum[r] += value[__builtin_ctz(open[r])];
