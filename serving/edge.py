@@ -8,17 +8,16 @@ while a slow body arrives. Decisions rest on `scope["path"]`, never on a URL bui
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
 import re
 import uuid
 from collections.abc import Mapping
-from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.problems import CONTENT_TYPE, Problem, showable
+from serving import records
+from serving.notes import Notes
+from serving.problems import CONTENT_TYPE, Problem
 
 MOST_BYTES = 1 << 20
 #: Seconds in which a whole body must have arrived.
@@ -39,7 +38,6 @@ ROUTES: Mapping[str, str] = {
     "/healthz": "GET",
     "/metrics": "GET",
 }
-BENTOML = ("/livez", "/readyz", "/healthz", "/metrics")
 #: BentoML's own refusals, told in our words.
 OWN_WORDS = {
     429: ("too-many-requests", "all slots are taken; send the request again"),
@@ -48,11 +46,10 @@ OWN_WORDS = {
     504: ("timeout", "the request took too long; send fewer homes at once"),
 }
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
-_log = logging.getLogger("bentoml.assay")
 
 
 class Edge:
-    """In front of two apps: ours, and BentoML's, which answers `BENTOML` and starts and stops the service."""
+    """In front of two apps: ours answers, and BentoML's starts and stops the service."""
 
     def __init__(self, ours: ASGIApp, bentoml: ASGIApp) -> None:
         self.ours = ours
@@ -60,7 +57,7 @@ class Edge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self.bentoml(scope, receive, send)
+            await records.lifespan(self.bentoml, scope, receive, send)
             return
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
@@ -68,8 +65,15 @@ class Edge:
         headers = Headers(scope=scope)
         given = headers.get("x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-        scope.setdefault("state", {})["request_id"] = request_id
+        notes = Notes(request_id)
+        scope.setdefault("state", {}).update(request_id=request_id, notes=notes)
         answer = _Answer(send, request_id, scope)
+        try:
+            await self._answer(scope, headers, receive, answer)
+        finally:
+            records.finished(notes, scope["path"] if scope["path"] in ROUTES else "other", answer.status, scope)
+
+    async def _answer(self, scope: Scope, headers: Headers, receive: Receive, answer: _Answer) -> None:
         try:
             _admit(scope["path"], scope["method"], headers)
             body = await _read(receive) if scope["method"] == "POST" else b""
@@ -77,8 +81,8 @@ class Edge:
             await answer.refuse(problem)
             return
         if body is not None:
-            app = self.bentoml if scope["path"] in BENTOML else self.ours
-            await app(scope, _replay(body, receive), answer.send)
+            scope["state"]["notes"].lap("read")
+            await self.ours(scope, _replay(body, receive), answer.send)
 
 
 def _admit(path: str, method: str, headers: Headers) -> None:
@@ -144,6 +148,7 @@ class _Answer:
         self._id = request_id
         self._scope = scope
         self._replaced = False
+        self.status: int | None = None
 
     async def send(self, message: Message) -> None:
         if message["type"] != "http.response.start":
@@ -156,11 +161,13 @@ class _Answer:
             slug, detail = OWN_WORDS.get(message["status"], ("refused", "the request was refused"))
             await self.refuse(Problem(message["status"], slug, detail))
             return
+        self.status = message["status"]
         message["headers"] = [*message["headers"], (b"x-request-id", self._id.encode())]
         await self._send(message)
 
     async def refuse(self, problem: Problem) -> None:
-        log_refusal(problem, self._id, self._scope)
+        records.refused(problem, self._id, self._scope)
+        self.status = problem.status
         body = problem.to_json(self._id)
         headers = {
             "Content-Type": CONTENT_TYPE,
@@ -172,18 +179,3 @@ class _Answer:
         raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         await self._send({"type": "http.response.start", "status": problem.status, "headers": raw})
         await self._send({"type": "http.response.body", "body": body})
-
-
-def log_refusal(problem: Problem, request_id: str, scope: Scope) -> None:
-    """One line a refusal; what the caller sent stands in it only as escaped, shortened JSON."""
-    told: dict[str, Any] = {
-        "request_id": request_id,
-        "status": problem.status,
-        "problem": problem.slug,
-        "method": showable(scope["method"]),
-        "path": showable(scope["path"]),
-        "detail": problem.detail,
-    }
-    if problem.errors:
-        told["fields"] = [[error.field, showable(error.value)] for error in problem.errors[:5]]
-    _log.warning("refused %s", json.dumps(told))

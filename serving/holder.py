@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 
+from serving import records
 from serving.champion import Champion, NoChampion, Pointer, load_champion
-
-_log = logging.getLogger("bentoml.assay")
 
 
 class Holder:
@@ -29,7 +27,6 @@ class Holder:
             self.champion = load_champion(*self._promoted())
         except NoChampion as error:
             self.missing = str(error)
-            _log.error("not ready: %s", error)
+            records.model_refused(error, self.champion)
         else:
-            card, until = self.champion.card, self.champion.valuer.memory_end
-            _log.info("serving %s version %s, sales up to %s", card["name"], card["version"], until)
+            records.model_serves(self.champion)
