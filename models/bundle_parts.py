@@ -6,9 +6,8 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import lightgbm as lgb
 import numpy as np
 import pandas as pd
 
@@ -23,6 +22,9 @@ from models.memory import SaleMemory, month_period
 from models.place import Places
 from models.track import Track, empty_track
 from models.valuer import Valuer
+
+if TYPE_CHECKING:
+    import lightgbm as lgb
 
 MEMORY_FILES = ("leaves.parquet", "model.json", "sales.parquet", "track.parquet", "vintages.parquet")
 
@@ -79,6 +81,8 @@ def read_model(parts: Mapping[str, bytes], memory: Mapping[str, bytes]) -> Value
     Raises:
         KeyError, TypeError, ValueError: when a file is absent or not as `model_parts` writes it.
     """
+    import lightgbm as lgb  # not before the bytes are known to be the right ones, and only for whoever reads a bundle
+
     market = Market.from_dict(json.loads(parts["market.json"]))
     facts = json.loads(parts["valuer.json"])
     terms = Terms(

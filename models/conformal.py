@@ -13,12 +13,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import lightgbm as lgb
 import numpy as np
 
 from models.fault import Fault
+from models.kernel.walk import Walk
+
+if TYPE_CHECKING:  # as in models/forest.py
+    import lightgbm as lgb
 
 #: The probabilities that ranges are told for.
 LEVELS = (0.5, 0.8, 0.9)
@@ -138,13 +141,13 @@ class Spread:
     """Foretells the size of a value's error, in log price.
 
     Attributes:
-        forest: None where there were too few earlier errors to learn from: every home then has the typical spread.
+        forest: LightGBM's or flat; None where there were too few earlier errors to learn from: every home then has the typical spread.
         typical: the mean size of the errors that it learnt from.
         farthest: for each number that says how thin the evidence is, its 99th percentile in training; a home
             beyond is out of support, and its spread grows in proportion.
     """
 
-    forest: lgb.Booster | None
+    forest: lgb.Booster | Walk | None
     typical: float
     farthest: Mapping[int, float]
 
@@ -153,7 +156,8 @@ class Spread:
         if self.forest is None:
             told = np.full(len(matrix), self.typical)
         else:
-            told = np.maximum(self.forest.predict(matrix, num_threads=1), LEAST_SPREAD * self.typical)
+            foretold = self.forest.predict(matrix, **({} if isinstance(self.forest, Walk) else {"num_threads": 1}))
+            told = np.maximum(foretold, LEAST_SPREAD * self.typical)
         return told * self.remoteness(matrix)
 
     def remoteness(self, matrix: np.ndarray) -> np.ndarray:
@@ -174,6 +178,8 @@ def fit_spread(
         errors: log(price / value), shape (n,).
         thin: the columns that say how thin the evidence is (distances of sales).
     """
+    import lightgbm as lgb
+
     size = np.minimum(np.abs(errors), LARGEST_ERROR)
     forest = None
     if len(errors) >= 10 * SPREAD["min_data_in_leaf"]:

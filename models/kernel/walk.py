@@ -36,6 +36,7 @@ def kernel() -> ctypes.CDLL:
         raise NoKernel(f"the kernel can't be loaded: {error}") from error
     for name in ("predict", "leaves", "contributions"):
         getattr(told, name).restype = None
+    told.weightiest.restype = ctypes.c_int32
     return told
 
 
@@ -54,6 +55,10 @@ class Walk:
     @property
     def features(self) -> int:
         return self.flats[0].features
+
+    @property
+    def trees(self) -> int:
+        return sum(flat.trees for flat in self.flats)
 
     @cached_property
     def base(self) -> float:
@@ -79,7 +84,7 @@ class Walk:
         told = np.empty((len(rows), len(self.flats) * trees), dtype=np.uint16)
         room = self._rooms()
         for row, one in zip(rows, told, strict=True):
-            kernel().leaves(*self._bag, _at(row), trees, room.asked, room.moved, _at(one))
+            kernel().leaves(*self._bag, at(row), trees, room.asked, room.moved, at(one))
         return told
 
     def contributions(self, matrix: np.ndarray) -> np.ndarray:
@@ -89,12 +94,12 @@ class Walk:
         told[:, -1] = self.base
         room = self._rooms()
         for row, one in zip(rows, told, strict=True):
-            kernel().contributions(*self._bag, _at(_RULE), _at(row), room.asked, room.moved, room.walk, _at(one))
+            kernel().contributions(*self._bag, at(_RULE), at(row), room.asked, room.moved, room.walk, at(one))
         return told
 
     def _predict(self, rows: np.ndarray, told: np.ndarray) -> None:
         room = self._rooms()
-        kernel().predict(*self._bag, _at(rows), ctypes.c_int64(len(rows)), room.asked, room.moved, _at(told))
+        kernel().predict(*self._bag, at(rows), ctypes.c_int64(len(rows)), room.asked, room.moved, at(told))
 
     @cached_property
     def _bag(self) -> tuple[Any, ...]:
@@ -118,7 +123,7 @@ class Walk:
             slots = max(flat.slots for flat in self.flats)
             asked, moved = np.empty(ROWS * slots, np.uint16), np.empty(ROWS * self.features)
             self._room.kept = asked, moved, _aligned(MOST_POINTS * (self.features + 1))
-            self._room.asked, self._room.moved, self._room.walk = map(_at, self._room.kept)
+            self._room.asked, self._room.moved, self._room.walk = map(at, self._room.kept)
         return self._room
 
 
@@ -130,7 +135,8 @@ class _Kept(ctypes.c_void_p):
         self.array = array
 
 
-def _at(array: np.ndarray) -> ctypes.c_void_p:
+def at(array: np.ndarray) -> ctypes.c_void_p:
+    """Where the array's numbers lie; whoever calls the kernel keeps the array until the call is over."""
     return ctypes.c_void_p(array.ctypes.data)
 
 
