@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
+import numpy as np
+
 from models.comparables import Comparable
 from models.features import present
 from models.grid import comparables as comparables_of
@@ -79,7 +81,7 @@ def appraise(
     values, ranges = valuer.told(view), valuer.ranges(view)
     deviation, chance = valuer.certainty(view, RIGHT_WITHIN)
     far = valuer.spread.remoteness(view.matrix)
-    log_bases, parts = valuer.parts(view) if reasons or comparables else ([], [])
+    log_bases, parts = valuer.parts(view) if reasons or comparables else (np.empty(0), ())
     base_meaning = f"the typical home of {valuer.market.label} on {valuer.base_day(as_of)}"
     told = []
     for i, home in enumerate(homes):
@@ -123,16 +125,16 @@ def _warnings(valuer: Valuer, home: Mapping[str, Any], as_of: date, far: float) 
             "the loneliest hundredth of sales; the ranges are wider for it"
         )
     unseen = valuer.features.unseen(home)
-    for field in valuer.market.fields:
-        given = home.get(field.name)
+    for fact in valuer.market.fields:
+        given = home.get(fact.name)
         if given is None or not present(given):
-            warnings.append(f"{field.label} is missing; the value does without it")
-        elif field in unseen:
+            warnings.append(f"{fact.label} is missing; the value does without it")
+        elif fact in unseen:
             warnings.append(
-                f"{field.label} {given!r} is not among the sales the model has seen; the value does without it"
+                f"{fact.label} {given!r} is not among the sales the model has seen; the value does without it"
             )
-        elif (seen := valuer.support.get(field.name)) is not None and not seen[0] <= float(given) <= seen[1]:
+        elif (seen := valuer.support.get(fact.name)) is not None and not seen[0] <= float(given) <= seen[1]:
             warnings.append(
-                f"{field.label} {given:g} is outside the sales the model has seen ({seen[0]:g} to {seen[1]:g})"
+                f"{fact.label} {given:g} is outside the sales the model has seen ({seen[0]:g} to {seen[1]:g})"
             )
     return warnings

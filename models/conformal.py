@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,6 +64,7 @@ class Calibration:
 
     edges: np.ndarray
     scores: tuple[np.ndarray, ...]
+    _bounds: dict[float, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
 
     def bounds(self, level: float, standing: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """How many spreads down and up a range reaches, shape (n,) each.
@@ -70,7 +72,9 @@ class Calibration:
         Args:
             standing: log value less the level of the market, shape (n,).
         """
-        told = np.array([score_bounds(scores, level) for scores in self.scores])[self._tier(standing)]
+        if level not in self._bounds:
+            self._bounds[level] = np.array([score_bounds(scores, level) for scores in self.scores])
+        told = self._bounds[level][self._tier(standing)]
         return told[:, 0], told[:, 1]
 
     def chance_within(self, share: float, spread: np.ndarray, standing: np.ndarray) -> np.ndarray:
@@ -86,8 +90,13 @@ class Calibration:
     def deviation(self, spread: np.ndarray, standing: np.ndarray) -> np.ndarray:
         """FSD, the forecast standard deviation of the error as a share of the value: half of what holds the middle
         68.27 % of scores, as a standard deviation would of a normal error; shape (n,)."""
-        middle = np.array([np.quantile(scores, [0.15865, 0.84135]) for scores in self.scores])[self._tier(standing)]
+        middle = self._middles[self._tier(standing)]
         return (np.exp(middle[:, 1] * spread) - np.exp(middle[:, 0] * spread)) / 2
+
+    @cached_property
+    def _middles(self) -> np.ndarray:
+        """What holds the middle 68.27 % of each tier's scores, shape (tiers, 2)."""
+        return np.array([np.quantile(scores, [0.15865, 0.84135]) for scores in self.scores])
 
     def _tier(self, standing: np.ndarray) -> np.ndarray:
         return np.searchsorted(self.edges, standing, "right")
@@ -141,7 +150,8 @@ class Spread:
     """Foretells the size of a value's error, in log price.
 
     Attributes:
-        forest: LightGBM's or flat; None where there were too few earlier errors to learn from: every home then has the typical spread.
+        forest: LightGBM's or flat; None where there were too few earlier errors to learn from, and every home has the
+            typical spread.
         typical: the mean size of the errors that it learnt from.
         farthest: for each number that says how thin the evidence is, its 99th percentile in training; a home
             beyond is out of support, and its spread grows in proportion.
@@ -153,12 +163,14 @@ class Spread:
 
     def of(self, matrix: np.ndarray) -> np.ndarray:
         """Shape (n,)."""
+        return np.maximum(self._foretold(matrix), LEAST_SPREAD * self.typical) * self.remoteness(matrix)
+
+    def _foretold(self, matrix: np.ndarray) -> np.ndarray:
         if self.forest is None:
-            told = np.full(len(matrix), self.typical)
-        else:
-            foretold = self.forest.predict(matrix, **({} if isinstance(self.forest, Walk) else {"num_threads": 1}))
-            told = np.maximum(foretold, LEAST_SPREAD * self.typical)
-        return told * self.remoteness(matrix)
+            return np.full(len(matrix), self.typical)
+        if isinstance(self.forest, Walk):
+            return self.forest.predict(matrix)
+        return np.asarray(self.forest.predict(matrix, num_threads=1))
 
     def remoteness(self, matrix: np.ndarray) -> np.ndarray:
         """1 for a home like those sold; above, how many times farther from them than the farthest hundredth."""

@@ -11,6 +11,7 @@ import ctypes
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -99,7 +100,7 @@ def lay_grid(valuer: Valuer) -> Grid:
     groups = np.full((len(memory.sales), len(valuer.groups)), np.nan)
     for start in range(0, len(seen), AT_ONCE):
         some = seen[start : start + AT_ONCE]
-        apart[some], groups[some] = _as_never_sold(valuer, some, np.datetime64(valuer.current_day, "D"))
+        apart[some], groups[some] = _as_never_sold(valuer, some, valuer.current_day)
     return Grid(month, starts, np.array(order), _fading(valuer, month), apart, groups)
 
 
@@ -158,13 +159,13 @@ def _beside(valuer: Valuer, home: Mapping[str, Any], view: View, i: int, count: 
     chosen, alike = most_comparable(valuer.leaves, leaves, years, among, count)
     if not len(chosen):
         return Beside(chosen, alike, np.empty(0), np.empty((0, len(valuer.groups))))
-    return Beside(chosen, alike, *_as_never_sold(valuer, chosen, day))
+    return Beside(chosen, alike, *_as_never_sold(valuer, chosen, day.item()))
 
 
-def _as_never_sold(valuer: Valuer, sales: np.ndarray, day: np.datetime64) -> tuple[np.ndarray, np.ndarray]:
+def _as_never_sold(valuer: Valuer, sales: np.ndarray, day: date) -> tuple[np.ndarray, np.ndarray]:
     """`apart` and `groups` of the memory's sales at these positions."""
     sold = valuer.memory.sales.iloc[sales]
-    view = valuer.view(sold[list(valuer.market.field_names)], day.item())
+    view = valuer.view(sold[list(valuer.market.field_names)], day)
     _, amounts = valuer.amounts(view)
     groups = np.zeros((len(sales), len(valuer.groups)))
     for amount, group in zip(amounts.T, valuer.group_of_part, strict=True):  # in this order, alone or with others

@@ -165,8 +165,9 @@ class Valuer:
         matrix = np.hstack([self.features.facts(columns), self.evidence.of(columns, list(known), days)])
         level, facts = starting_point(self.memory, columns, days)
         months = self.memory.months(days)
-        drift, spread = self._drift(columns, months), self.spread.of(matrix)
-        return View(days, months, matrix, level, facts, self.bag.predict(matrix), *drift, spread)
+        drift, local_drift, steepness = self._drift(columns, months)
+        forests, spread = self.bag.predict(matrix), self.spread.of(matrix)
+        return View(days, months, matrix, level, facts, forests, drift, local_drift, steepness, spread)
 
     def with_facts(self, view: View, homes: Homes) -> View:
         """The same homes on the same days with other facts that have no say in the evidence: those with a direction."""
@@ -297,15 +298,15 @@ class Valuer:
         field = self.market.role("neighbourhood")
         return None if field is None else field.name
 
-    def _drift(self, columns: Mapping[str, Any], months: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Level, the neighbourhood's own and steepness, each of shape (n,)."""
+    def _drift(self, columns: Mapping[str, Any], months: np.ndarray) -> np.ndarray:
+        """Level, the neighbourhood's own and steepness, shape (3, n)."""
         places = np.asarray(columns[self._neighbourhood] if self._neighbourhood else [""] * len(months), dtype=object)
         told = np.empty((3, len(months)))
         for month in np.unique(months):
             rows = months == month
             drift, there = self.track.drift(int(month)), places[rows]
             told[:, rows] = np.full(len(there), drift.level), drift.of_places(there), drift.steepness_of(there)
-        return tuple(told)
+        return told
 
     def _check(self, days: np.ndarray) -> None:
         for day in (days.min(), days.max()) if len(days) else ():

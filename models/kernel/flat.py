@@ -180,7 +180,8 @@ def _questions(body: str, split: _Splits) -> tuple[dict[str, np.ndarray], np.nda
     kind[categorical] = CATEGORICAL
     default_left = (split.decision >> 1) & 1
     slot, rank = np.zeros(len(kind), np.int64), np.zeros(len(kind), np.int64)
-    asks, starts, thresholds, words = [], [0], [np.empty(0)], [np.empty(0, np.uint32)]
+    asks: list[tuple[int, ...]] = []
+    starts, thresholds, words = [0], [np.empty(0)], [np.empty(0, np.uint32)]
     numeric = np.column_stack([split.feature, kind, default_left])
     for question in np.unique(numeric[~categorical], axis=0):
         rows = np.flatnonzero(~categorical & (numeric == question).all(axis=1))

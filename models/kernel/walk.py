@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -18,7 +18,7 @@ from models.kernel.flat import ARRAYS, Flat
 ROWS = 16  # that the kernel takes side by side
 MOST_POINTS = 28  # of the quadratures together
 AT_ONCE = 2  # threads that share many homes
-MANY = 256  # homes that are worth a second thread
+MANY, MANY_REASONS = 256, 8  # homes, and homes to be explained, that are worth a second thread
 
 _pointer = ctypes.c_void_p
 
@@ -72,10 +72,7 @@ class Walk:
         if len(rows) < MANY:
             self._predict(rows, told)
             return told
-        share = ROWS * -(-len(rows) // (ROWS * AT_ONCE))
-        parts = [slice(start, start + share) for start in range(0, len(rows), share)]
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            list(pool.map(lambda part: self._predict(rows[part], told[part]), parts))
+        _side_by_side(len(rows), lambda part: self._predict(rows[part], told[part]))
         return told
 
     def leaves(self, matrix: np.ndarray, trees: int) -> np.ndarray:
@@ -92,10 +89,16 @@ class Walk:
         rows = np.ascontiguousarray(matrix, dtype="float64")
         told = np.empty((len(rows), self.features + 1))
         told[:, -1] = self.base
+        if len(rows) < MANY_REASONS:
+            self._contribute(rows, told)
+        else:
+            _side_by_side(len(rows), lambda part: self._contribute(rows[part], told[part]))
+        return told
+
+    def _contribute(self, rows: np.ndarray, told: np.ndarray) -> None:
         room = self._rooms()
         for row, one in zip(rows, told, strict=True):
             kernel().contributions(*self._bag, at(_RULE), at(row), room.asked, room.moved, room.walk, at(one))
-        return told
 
     def _predict(self, rows: np.ndarray, told: np.ndarray) -> None:
         room = self._rooms()
@@ -125,6 +128,12 @@ class Walk:
             self._room.kept = asked, moved, _aligned(MOST_POINTS * (self.features + 1))
             self._room.asked, self._room.moved, self._room.walk = map(at, self._room.kept)
         return self._room
+
+
+def _side_by_side(count: int, do: Callable[[slice], None]) -> None:
+    share = ROWS * -(-count // (ROWS * AT_ONCE))
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(do, [slice(start, start + share) for start in range(0, count, share)]))
 
 
 class _Kept(ctypes.c_void_p):
