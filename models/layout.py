@@ -77,8 +77,8 @@ def write_layout(directory: Path, valuer: Valuer, extra: Mapping[str, bytes], fa
     write_bytes(directory / MANIFEST, json_bytes(manifest))
 
 
-def read_layout(directory: Path) -> tuple[Valuer, dict[str, bytes], dict[str, Any]]:
-    """The model, the files beside it, and the facts of the manifest; every byte is checked before it is used.
+def read_layout(directory: Path) -> tuple[Valuer, dict[str, Any]]:
+    """The model, and the facts of the manifest; every byte is checked before it is used.
 
     Raises:
         LayoutError: when a file is missing or differs from the manifest.
@@ -91,7 +91,7 @@ def read_layout(directory: Path) -> tuple[Valuer, dict[str, bytes], dict[str, An
             found = digest(arrays.data if name == ARRAYS_FILE else parts[name])
             if found != promised:
                 raise LayoutError(f"{directory / name} has digest {found}, its manifest promises {promised}")
-        return _assembled(manifest, parts, arrays), parts, dict(manifest["facts"])
+        return _assembled(manifest, parts, arrays), dict(manifest["facts"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise LayoutError(f"{directory} can't be read: {error!r}") from error
 

@@ -81,8 +81,15 @@ def flatten(text: str) -> Flat:
     """The forest of a LightGBM model file.
 
     Raises:
-        Unflattened: when it is of a kind, size or depth that the kernel does not walk.
+        Unflattened: when it is of a kind, size or depth that the kernel does not walk, or its text is no forest.
     """
+    try:
+        return _flat(text)
+    except (ValueError, IndexError, KeyError) as error:
+        raise Unflattened(f"the model file can't be read: {error!r}") from error
+
+
+def _flat(text: str) -> Flat:
     header, _, body = text.partition("\nTree=0\n")
     body = body.partition("\nend of trees")[0]
     features = _header_number(header, "max_feature_idx") + 1
