@@ -82,12 +82,12 @@ class SaleMemory:
         """The first month of which no sale is known."""
         return max(self.vintages)
 
-    @property
+    @cached_property
     def first_day(self) -> date:
         """The first day that can be valued."""
         return month_period(self.first_month).start_time.date()
 
-    @property
+    @cached_property
     def last_sale(self) -> date:
         day: date = self.sales["sale_date"].max().date()
         return day

@@ -9,6 +9,7 @@ EVENTS: Mapping[str, str] = {
     "model-serving": "a model, or a newer memory of sales, has taken the traffic",
     "no-champion": "there is no model to answer with",
     "swap-refused": "the model that was to take over did not pass; the one before serves on",
+    "look-failed": "a fault of ours kept a worker from looking for a newly promoted model; it looks again",
     "kernel-missing": "the forests' own kernel can't be used; LightGBM answers, with the same values, slower",
     "request-refused": "a request got a problem in place of an answer",
     "request-failed": "a fault of ours: the caller got a 500",

@@ -80,13 +80,18 @@ def model_serves(champion: Champion) -> None:
     tell("model-serving", **{name: champion.cited[name] for name in ("name", "version", "digest", "memory_end")})
 
 
-def model_refused(why: Exception, serving: Champion | None) -> None:
+def model_refused(why: str, serving: Champion | None) -> None:
     """A model that was to serve can't; `serving` is the one that goes on, if there is any."""
     metrics.SWAP["refused"].inc()
     if serving is None:
-        tell("no-champion", logging.ERROR, why=str(why))
+        tell("no-champion", logging.ERROR, why=why)
     else:
-        tell("swap-refused", logging.ERROR, why=str(why), serving=serving.digest)
+        tell("swap-refused", logging.ERROR, why=why, serving=serving.digest)
+
+
+def look_failed() -> None:
+    """The pointer to the promoted model could not be looked at, for a reason nobody thought of."""
+    tell("look-failed", logging.ERROR, trace=True)
 
 
 def refused(problem: Problem, request_id: str, scope: Scope) -> None:
