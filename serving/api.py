@@ -18,11 +18,12 @@ from starlette.routing import Route
 from models.version import DATA_DOCS, REPORT
 from serving.champion import Champion
 from serving.comparing import compare
-from serving.edge import OWN_WORDS, ROUTES, log_refusal
+from serving.edge import OWN_WORDS, log_refusal
 from serving.holder import Holder
 from serving.openapi import model_card, openapi
 from serving.page import page
 from serving.problems import CONTENT_TYPE, Problem
+from serving.routes import ROUTES
 from serving.valuing import value_many, value_one
 
 #: Valuations that may run at once in one worker; each keeps one core busy.
@@ -44,7 +45,7 @@ def create_app(holder: Holder) -> Starlette:
         "/value_batch": partial(_valuation, holder, value_many),
         "/compare": partial(_valuation, holder, compare),
     }
-    routes = [Route(path, _guarded(handler), methods=[ROUTES[path]]) for path, handler in handlers.items()]
+    routes = [Route(path, _guarded(handler), methods=list(ROUTES[path].methods)) for path, handler in handlers.items()]
     return Starlette(routes=routes)
 
 
