@@ -16,10 +16,14 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from models.version import DATA_DOCS, REPORT
+from serving import records
 from serving.champion import Champion
 from serving.comparing import compare
-from serving.edge import OWN_WORDS, log_refusal
+from serving.edge import OWN_WORDS
 from serving.holder import Holder
+from serving.logs import tell
+from serving.metrics import metrics_page
+from serving.notes import Notes
 from serving.openapi import model_card, openapi
 from serving.page import page
 from serving.problems import CONTENT_TYPE, Problem
@@ -29,8 +33,8 @@ from serving.valuing import value_many, value_one
 #: Valuations that may run at once in one worker; each keeps one core busy.
 THREADS = 2
 _limiter = CapacityLimiter(THREADS)
-_log = logging.getLogger("bentoml.assay")
 Handler = Callable[[Request], Awaitable[Response]]
+Answering = Callable[[Champion, bytes, Notes], dict[str, Any]]
 
 
 def create_app(holder: Holder) -> Starlette:
@@ -44,6 +48,10 @@ def create_app(holder: Holder) -> Starlette:
         "/value": partial(_valuation, holder, value_one),
         "/value_batch": partial(_valuation, holder, value_many),
         "/compare": partial(_valuation, holder, compare),
+        "/livez": _alive,
+        "/healthz": _alive,
+        "/readyz": partial(_ready, holder),
+        "/metrics": _metrics,
     }
     routes = [Route(path, _guarded(handler), methods=list(ROUTES[path].methods)) for path, handler in handlers.items()]
     return Starlette(routes=routes)
@@ -73,11 +81,30 @@ async def _page(holder: Holder, name: str, _: Request) -> Response:
     return HTMLResponse(champion.pages[name], headers={"Content-Security-Policy": policy})
 
 
-async def _valuation(holder: Holder, answer: Callable[[Champion, bytes], dict[str, Any]], request: Request) -> Response:
+async def _alive(_: Request) -> Response:
+    return JSONResponse({"alive": True})
+
+
+async def _ready(holder: Holder, _: Request) -> Response:
+    """Ready is who can tell values; what is degraded costs records or speed, never an answer."""
+    return JSONResponse({"ready": True, "model": _champion(holder).cited, "degraded": records.degraded()})
+
+
+async def _metrics(_: Request) -> Response:
+    content, kind = await run_sync(metrics_page)
+    return Response(content, media_type=kind)
+
+
+async def _valuation(holder: Holder, answer: Answering, request: Request) -> Response:
     champion = _champion(holder)
     body = await request.body()
-    told = await run_sync(answer, champion, body, limiter=_limiter)
-    return Response(json.dumps(told, allow_nan=False, ensure_ascii=False), media_type="application/json")
+    notes: Notes = request.state.notes
+    notes.champion = champion
+    told = await run_sync(answer, champion, body, notes, limiter=_limiter)
+    notes.lap("appraise")
+    content = json.dumps(told, allow_nan=False, ensure_ascii=False)
+    notes.lap("encode")
+    return Response(content, media_type="application/json")
 
 
 def _champion(holder: Holder) -> Champion:
@@ -95,9 +122,9 @@ def _guarded(handler: Handler) -> Handler:
             return await handler(request)
         except Problem as error:
             problem = error
-            log_refusal(problem, request_id, request.scope)
+            records.refused(problem, request_id, request.scope)
         except Exception:
-            _log.exception("failed request_id=%s", request_id)
+            tell("request-failed", logging.ERROR, request_id=request_id, trace=True)
             problem = Problem(500, *OWN_WORDS[500])
         return Response(problem.to_json(request_id), problem.status, dict(problem.headers), CONTENT_TYPE)
 

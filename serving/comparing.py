@@ -11,13 +11,14 @@ from serving.answer import identity, lines, money
 from serving.champion import Champion
 from serving.home import parse_home
 from serving.json_body import read_object
+from serving.notes import Notes, Valued
 from serving.problems import FieldError
 from serving.request import day_of, faults_of_keys, refuse
 
 SIDES = ("from", "to")
 
 
-def compare(champion: Champion, body: bytes) -> dict[str, Any]:
+def compare(champion: Champion, body: bytes, notes: Notes | None = None) -> dict[str, Any]:
     """The answer to `{"from": {"home": {…}, "as_of": …}, "to": {"home": {…}, "as_of": …}}`.
 
     Raises:
@@ -32,11 +33,15 @@ def compare(champion: Champion, body: bytes) -> dict[str, Any]:
             asked.append(one)
             errors += [replace(fault, field=f"{side}.{fault.field}" if fault.field else side) for fault in faults]
     refuse(errors)
+    notes = notes or Notes()
+    notes.lap("parse")
     before, after = asked
     change = what_changed(before, after)
+    told = {"from": _side(champion, before, change.before), "to": _side(champion, after, change.after)}
+    for side, one, value in zip(SIDES, asked, (change.before, change.after), strict=True):
+        notes.valued.append(Valued(told[side]["id"], one.home, one.as_of, value, part=side))
     return {
-        "from": _side(champion, before, change.before),
-        "to": _side(champion, after, change.after),
+        **told,
         "currency": champion.market.currency,
         "difference": money((round(100 * change.after) - round(100 * change.before)) / 100),
         "steps": lines(change.steps),

@@ -14,14 +14,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from serving import records
 from serving.champion import Champion, NoChampion, Pointer
 from serving.layouts import Layouts
+from serving.logs import tell
 
 #: Seconds between two looks at the pointer; a look costs microseconds.
 LOOK = 0.2
 #: Seconds after which a version that was refused is tried again though nothing has changed.
 AGAIN = 60.0
-_log = logging.getLogger("bentoml.assay")
 
 Promoted = tuple[Pointer, bytes]
 
@@ -67,7 +68,7 @@ class Holder:
             try:
                 self.look()
             except Exception:
-                _log.exception("the pointer could not be looked at")
+                tell("request-failed", logging.ERROR, trace=True, doing="looking at the pointer")
             if self._stopping.wait(LOOK):
                 return
 
@@ -92,8 +93,7 @@ class Holder:
         self._serves, self._refused = promoted, None
         if before is not None:
             self.swaps.done += 1
-        card, until = champion.card, champion.valuer.memory_end
-        _log.info("serving %s version %s, sales up to %s", card["name"], card["version"], until)
+        records.model_serves(champion)
         del before
         gc.unfreeze()
         gc.collect()
@@ -107,9 +107,7 @@ class Holder:
         self.swaps.why = why
         if self.champion is None:
             self.missing = why
-            _log.error("not ready: %s", why)
-        else:
-            _log.error("swap refused, %s serves on: %s", self.champion.card["version"], why)
+        records.model_refused(NoChampion(why), self.champion)
 
     def _still_refused(self) -> bool:
         return self._refused is not None and time.monotonic() - self._refused[1] < AGAIN

@@ -11,13 +11,14 @@ from serving.answer import answer, with_comparables
 from serving.champion import Champion
 from serving.home import parse_home
 from serving.json_body import read_object
+from serving.notes import Notes, Valued
 from serving.problems import FieldError, Problem
 from serving.request import MOST_ERRORS, day_of, faults_of_keys, refuse
 
 MOST_HOMES = 1000
 
 
-def value_one(champion: Champion, body: bytes) -> dict[str, Any]:
+def value_one(champion: Champion, body: bytes, notes: Notes | None = None) -> dict[str, Any]:
     """The answer to `{"home": {…}, "as_of": …}`, with its comparable sales.
 
     Raises:
@@ -28,11 +29,15 @@ def value_one(champion: Champion, body: bytes) -> dict[str, Any]:
     as_of, faults_of_day = day_of(champion.valuer, request)
     home, faults = parse_home(champion.market, request["home"]) if "home" in request else ({}, [])
     refuse([*errors, *faults_of_day, *faults])
+    notes = notes or Notes()
+    notes.lap("parse")
     appraisal = appraise(champion.valuer, [home], as_of, TOLD)[0]
-    return with_comparables(answer(champion, home, as_of, appraisal), appraisal)
+    told = answer(champion, home, as_of, appraisal)
+    notes.valued.append(Valued.of(told["id"], home, as_of, appraisal))
+    return with_comparables(told, appraisal)
 
 
-def value_many(champion: Champion, body: bytes) -> dict[str, Any]:
+def value_many(champion: Champion, body: bytes, notes: Notes | None = None) -> dict[str, Any]:
     """The answer to `{"homes": [{…}, …], "as_of": …}`: `values` in the order of the homes, without comparables.
 
     Raises:
@@ -59,5 +64,10 @@ def value_many(champion: Champion, body: bytes) -> dict[str, Any]:
         if len(errors) >= MOST_ERRORS:
             break
     refuse(errors)
+    notes = notes or Notes()
+    notes.lap("parse")
     appraisals = appraise(champion.valuer, homes, as_of)
-    return {"values": [answer(champion, home, as_of, told) for home, told in zip(homes, appraisals, strict=True)]}
+    values = [answer(champion, home, as_of, told) for home, told in zip(homes, appraisals, strict=True)]
+    for row, (home, told, appraisal) in enumerate(zip(homes, values, appraisals, strict=True)):
+        notes.valued.append(Valued.of(told["id"], home, as_of, appraisal, row))
+    return {"values": values}
