@@ -19,7 +19,7 @@ from models.version import DATA_DOCS, REPORT
 from serving import records
 from serving.champion import Champion
 from serving.comparing import compare
-from serving.edge import OWN_WORDS, ROUTES
+from serving.edge import OWN_WORDS
 from serving.holder import Holder
 from serving.logs import tell
 from serving.metrics import metrics_page
@@ -27,6 +27,7 @@ from serving.notes import Notes
 from serving.openapi import model_card, openapi
 from serving.page import page
 from serving.problems import CONTENT_TYPE, Problem
+from serving.routes import ROUTES
 from serving.valuing import value_many, value_one
 
 #: Valuations that may run at once in one worker; each keeps one core busy.
@@ -52,7 +53,7 @@ def create_app(holder: Holder) -> Starlette:
         "/readyz": partial(_ready, holder),
         "/metrics": _metrics,
     }
-    routes = [Route(path, _guarded(handler), methods=[ROUTES[path]]) for path, handler in handlers.items()]
+    routes = [Route(path, _guarded(handler), methods=list(ROUTES[path].methods)) for path, handler in handlers.items()]
     return Starlette(routes=routes)
 
 

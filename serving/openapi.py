@@ -9,16 +9,17 @@ from models.market import Field
 from models.valuer import PROPERTY
 from serving.answer_schemas import answer_schemas, object_of, reference
 from serving.champion import Champion
-from serving.edge import MOST_BYTES
 from serving.home import PARCEL
 from serving.problems import CONTENT_TYPE
+from serving.routes import ROUTES
 from serving.valuing import MOST_HOMES
 
 _JSON_TYPES = {"number": "number", "integer": "integer", "flag": "boolean", "category": "string"}
 _STATUSES = {
     400: "malformed JSON",
     408: "the body arrived too slowly",
-    413: f"a body of more than {MOST_BYTES} bytes or a batch of more than {MOST_HOMES} homes",
+    413: f"a body of more than {ROUTES['/value'].most_bytes} bytes, in a batch {ROUTES['/value_batch'].most_bytes}, "
+    f"or a batch of more than {MOST_HOMES} homes",
     415: "not application/json",
     422: "a field or date that is unknown, missing, mistyped, out of range or contradictory",
     429: "all slots are taken",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from http import HTTPStatus
@@ -53,6 +54,13 @@ class Problem(Exception):
         if self.errors:
             body["errors"] = [error.to_dict() for error in self.errors]
         return json.dumps(body, allow_nan=False).encode()
+
+
+def retry_after(seconds: float) -> dict[str, str]:
+    """The header for `seconds` from now and up to as much again, at least 2: callers who were refused together shall
+    not come back together."""
+    whole = max(1, math.ceil(seconds))
+    return {"Retry-After": str(whole + random.randint(0, max(2, whole)))}
 
 
 def showable(value: Any) -> Any:

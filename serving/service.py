@@ -16,6 +16,7 @@ from serving.champion import REPAIR, NoChampion, Pointer, key_path, pointer_path
 from serving.edge import Edge
 from serving.holder import Holder
 from serving.layouts import Layouts, layouts_path
+from serving.protocol import bound_bentoml
 
 #: BentoML starts a timer for every request it sees, and keeps it: those are its own pages alone.
 TIMEOUT = 1
@@ -25,6 +26,7 @@ class EdgedService(bentoml.Service[Any]):
     """BentoML's service with our edge in front: what we answer never passes through BentoML's middleware."""
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
+        bound_bentoml()
         return Edge(create_app(holder), super().to_asgi(is_main))
 
 

@@ -258,7 +258,27 @@ class Server:
 def serving(target: str, cwd: Path, env: dict[str, str], log: Path, wait_for: str = "/readyz") -> Iterator[Server]:
     """`bentoml serve` on a free port, ended by SIGTERM; waits until `wait_for` answers 200."""
     port = free_port()
-    command = [sys.executable, "-m", "bentoml", "serve", target, "--host", "127.0.0.1", "--port", str(port)]
+    command = ["bentoml", "serve", target, "--host", "127.0.0.1", "--port", str(port)]
+    with _running(command, port, cwd, env, log, wait_for) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def supervised(
+    place: Path, env: dict[str, str], *options: str, port: int | None = None, wait_for: str = "/readyz"
+) -> Iterator[Server]:
+    """`python -m serving.server` in the folder `place`, with its log there; ended by SIGTERM."""
+    port = port or free_port()
+    command = ["serving.server", "--port", str(port), *options]
+    with _running(command, port, place, env | {"PYTHONPATH": str(ROOT)}, place / "log", wait_for) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def _running(
+    command: list[str], port: int, cwd: Path, env: dict[str, str], log: Path, wait_for: str
+) -> Iterator[Server]:
+    command = [sys.executable, "-m", *command]
     with log.open("wb") as out, subprocess.Popen(command, cwd=cwd, env=env, stdout=out, stderr=out) as process:
         server = Server(f"http://127.0.0.1:{port}", log, process)
         try:

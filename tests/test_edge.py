@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from serving import edge
+from serving import routes
 from serving.api import create_app
-from serving.edge import MOST_BYTES, Edge
+from serving.edge import Edge
 
+MOST_BYTES = routes.ROUTES["/value"].most_bytes
+LOCAL = {"client": ("127.0.0.1", 5), "server": ("127.0.0.1", 3000)}
 JSON = (b"content-type", b"application/json")
 
 
@@ -29,7 +32,7 @@ def call(messages: Iterable[dict[str, Any]] = (), app: Any = None, **scope: Any)
     async def send(message: Any) -> None:
         sent.append(message)
 
-    full = {"type": "http", "path": "/value", "method": "POST", "headers": [JSON]} | scope
+    full = {"type": "http", "path": "/value", "method": "POST", "headers": [JSON]} | LOCAL | scope
     asyncio.run(Edge(app or echo, app or echo)(full, receive, send))
     return sent
 
@@ -67,7 +70,8 @@ def test_many_tiny_chunks_are_counted_together():
 
 
 def test_a_body_that_does_not_arrive_is_a_408(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(edge, "BODY_DEADLINE", 0.01)
+    impatient = replace(routes.ROUTES["/value"], body_seconds=0.01)
+    monkeypatch.setattr(routes, "ROUTES", {"/value": impatient})
     assert call([chunk(b"{", True)])[0]["status"] == 408
 
 

@@ -1,0 +1,192 @@
+"""HTTP as uvicorn reads it, with an end to everybody's patience: slow heads, idle connections and slow readers are cut.
+
+uvicorn itself waits for ever for the rest of a head, and for a reader who has stopped reading.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import os
+import time
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from uvicorn.protocols.http import auto
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
+
+#: Seconds in which a whole head must have arrived, from the first byte or from connecting.
+HEAD_SECONDS = 9.0
+#: Seconds in which a reader must have taken `HIGH_WATER_LIMIT` bytes more, or all there is.
+WRITE_SECONDS = 10.0
+#: Seconds between two looks at all connections; a limit is kept to within one.
+LOOK_SECONDS = 0.5
+MOST_HEAD_BYTES = 1 << 16
+#: Of one worker; below the 1,024 files that a process may commonly have open.
+MOST_CONNECTIONS = 800
+#: Seconds in which a caller of an idle connection may still ask when the worker is about to end.
+LAST_CALL_SECONDS = 0.5
+
+
+def bound_bentoml() -> None:
+    """Gives `bentoml serve` this protocol: it leaves the choice to uvicorn, which looks here after the app is made. And
+    no caller's own word for where he comes from is believed."""
+    auto.AutoHTTPProtocol = BoundedProtocol
+    os.environ.setdefault("FORWARDED_ALLOW_IPS", "")
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One connection. It is waiting from `_since` on for a whole head, and not waiting while that is None."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.access_log = False
+        self._since: float | None = None
+        self._in_head = False
+        self._head_bytes = 0
+        self._data_bytes = 0
+        self._unsent = 0
+        self._unsent_since = 0.0
+        self._leaving = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._wait()
+        watch = _watch(self.server_state, self.loop)
+        if len(self.connections) > MOST_CONNECTIONS:
+            watch.make_room(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Whoever works for this caller learns that nobody waits for the answer any more."""
+        if self.cycle and not self.cycle.response_complete:
+            deadline = self.cycle.scope.get("state", {}).get("deadline")
+            if deadline is not None:
+                deadline.abandon()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._data_bytes = len(data)
+        super().data_received(data)
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > MOST_HEAD_BYTES and not self.transport.is_closing():
+                self.send_400_response("")
+        if self._since is None and (self._in_head or self.cycle is None or self.cycle.response_complete):
+            self._wait()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head = True
+        self._head_bytes = 0
+
+    def on_headers_complete(self) -> None:
+        if self._data_bytes > MOST_HEAD_BYTES:  # a head so large may be whole in one piece
+            self._head_bytes = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+            if self._head_bytes > MOST_HEAD_BYTES:
+                raise ValueError("the head is too large")  # reaches `send_400_response`
+        super().on_headers_complete()
+        self._in_head = False
+        self._since = None
+        if self._leaving:
+            self.cycle.keep_alive = False
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._leaving and not self.transport.is_closing():
+            self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        """In the one shape that all refusals have."""
+        if self._head_bytes > MOST_HEAD_BYTES:
+            self._refuse(431, "head-too-large", f"the request's head is larger than {MOST_HEAD_BYTES} bytes")
+        else:
+            self._refuse(400, "malformed-request", "this is not HTTP/1.1; the connection is closed")
+
+    def shutdown(self) -> None:
+        """The worker is about to end: what is asked is answered, and an idle caller gets a last chance to ask."""
+        self._leaving = True
+        if self.cycle is None or self.cycle.response_complete:
+            self.loop.call_later(LAST_CALL_SECONDS, self._close_if_idle)
+        else:
+            self.cycle.keep_alive = False
+
+    def look(self, now: float) -> None:
+        """Cuts the connection when its time is over."""
+        if self._since is not None and now - self._since > HEAD_SECONDS:
+            self.transport.abort()
+            return
+        unsent = self.transport.get_write_buffer_size()
+        if unsent == 0 or self._unsent == 0 or unsent <= self._unsent - HIGH_WATER_LIMIT:
+            self._unsent, self._unsent_since = unsent, now
+        elif now - self._unsent_since > WRITE_SECONDS:
+            self.transport.abort()
+
+    @property
+    def is_waiting(self) -> bool:
+        return self._since is not None or self.cycle is None or self.cycle.response_complete
+
+    def turn_away(self) -> None:
+        self._refuse(503, "too-many-connections", "too many connections; connect again", "retry-after: 2\r\n")
+
+    def _wait(self) -> None:
+        self._since = time.monotonic()
+
+    def _close_if_idle(self) -> None:
+        if (self.cycle is None or self.cycle.response_complete) and not self.transport.is_closing():
+            self.transport.close()
+
+    def _refuse(self, status: int, slug: str, detail: str, header: str = "") -> None:
+        line = STATUS_LINE[status]
+        title = line.split(b" ", 2)[2].strip().decode()
+        told = {"type": f"urn:assay:problem:{slug}", "title": title, "status": status, "detail": detail}
+        body = json.dumps(told).encode()
+        head = f"content-type: application/problem+json\r\ncontent-length: {len(body)}\r\n{header}connection: close\r\n"
+        self.transport.write(line + head.encode() + b"\r\n" + body)
+        self.transport.close()
+
+
+class _Watch:
+    """Looks at all connections of one server now and then: cheaper than timers of each connection's own."""
+
+    def __init__(self, state: ServerState, loop: asyncio.AbstractEventLoop) -> None:
+        self._connections = state.connections
+        self._loop = loop
+        self._looking = False
+
+    def start(self) -> None:
+        if not self._looking:
+            self._looking = True
+            self._loop.call_later(LOOK_SECONDS, self._look)
+
+    def make_room(self, newcomer: BoundedProtocol) -> None:
+        """Cuts whoever has been waiting longest, or turns the newcomer away where everybody is being answered."""
+        waiting = [c for c in self._bounded() if c.is_waiting and c is not newcomer]
+        if waiting:
+            min(waiting, key=lambda c: math.inf if c._since is None else c._since).transport.abort()
+        else:
+            newcomer.turn_away()
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        for connection in self._bounded():
+            connection.look(now)
+        self._looking = False
+        if self._connections:
+            self.start()
+
+    def _bounded(self) -> list[BoundedProtocol]:
+        return [c for c in self._connections if isinstance(c, BoundedProtocol)]
+
+
+_watches: WeakKeyDictionary[ServerState, _Watch] = WeakKeyDictionary()
+
+
+def _watch(state: ServerState, loop: asyncio.AbstractEventLoop) -> _Watch:
+    watch = _watches.get(state)
+    if watch is None:
+        watch = _watches[state] = _Watch(state, loop)
+    watch.start()
+    return watch
