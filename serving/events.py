@@ -14,6 +14,7 @@ EVENTS: Mapping[str, str] = {
     "request-refused": "a request got a problem in place of an answer",
     "request-failed": "a fault of ours: the caller got a 500",
     "slots-exhausted": "more work came in than the slots can take; requests were told to come again",
+    "keys-read": "API keys were read, at the start or because the file has changed",
     "keys-damaged": "the file of API keys can't be read; the keys known before stay in force",
     "events-lost": "answers were told whose events will never be on disk",
     "breaker-open": "something that serving can do without has failed repeatedly and is left alone for a while",
