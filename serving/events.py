@@ -22,8 +22,12 @@ EVENTS: Mapping[str, str] = {
     "traces-lost": "the collector of traces does not take what it is sent",
     "metrics-local": "workers can't add their metrics up: each tells its own",
     "clock-jumped": "the wall clock was set",
+    "server-answering": "the first worker is up, and callers are answered",
+    "start-failed": "the first workers ended before they could answer, and the server with them",
     "worker-started": "a worker process is up",
     "worker-ended": "a worker process ended without being asked to",
+    "worker-silent": "a worker showed no sign of life, and is killed",
+    "worker-late": "a worker did not end in time when it was asked to, and is killed",
     "crash-loop": "workers end as soon as they start",
     "library": "a line of a library that serving stands on",
 }

@@ -75,7 +75,7 @@ class Journal:
         self._queue.append((count, lines))
         return True
 
-    def close(self, seconds: float = 5.0) -> None:
+    def close(self, seconds: float = 3.0) -> None:
         """Writes what waits, for at most so many seconds."""
         self._ending.set()
         self._thread.join(seconds)

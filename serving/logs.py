@@ -32,15 +32,15 @@ class Lines(logging.Formatter):
 
 
 def start() -> None:
-    """Our lines go to standard error, and so do those of libraries where the server has set up no log of its own."""
+    """All lines go to standard error from here on, ours and those of libraries, whatever log these have set up."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Lines())
-    _log.handlers[:] = [handler]
+    logging.getLogger().handlers[:] = [handler]
     _log.setLevel(logging.INFO)
-    _log.propagate = False  # BentoML's own handler would tell it again
-    root = logging.getLogger()
-    if not root.handlers:
-        root.addHandler(handler)
+    for name in ("bentoml", "uvicorn"):
+        library = logging.getLogger(name)
+        library.handlers.clear()
+        library.propagate = True
 
 
 def tell(

@@ -17,7 +17,7 @@ from typing import Any
 from anyio.to_thread import run_sync
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving import logs, metrics
+from serving import metrics
 from serving.breaker import open_breakers
 from serving.champion import Champion
 from serving.journal import Journal, folder_of_events
@@ -37,9 +37,8 @@ _timed: dict[str, Any] = {}
 
 
 def start() -> None:
-    """In each worker, before it answers: its log, its journal, and its traces where a collector is named."""
+    """In each worker, before it answers: its journal, and its traces where a collector is named."""
     global _journal, _tracing
-    logs.start()
     metrics.begin()
     _journal = Journal(folder_of_events())
     if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):

@@ -27,7 +27,7 @@ from serving.metrics import SPANS_LOST
 from serving.notes import Notes
 
 #: Seconds that one batch of spans may take, and that the end of a worker waits for the last.
-SEND_SECONDS, STOP_SECONDS = 2.0, 3.0
+SEND_SECONDS, STOP_SECONDS = 2.0, 1.0
 METHODS = ("GET", "HEAD", "POST")
 _callers = TraceContextTextMapPropagator()
 _provider: TracerProvider | None = None

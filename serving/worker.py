@@ -9,8 +9,8 @@ from typing import Any
 
 import uvicorn
 from bentoml._internal.context import server_context
-from bentoml._internal.log import configure_server_logging
 
+from serving import logs
 from serving.protocol import BoundedProtocol
 from serving.wire import end_when_alone, tell
 
@@ -39,8 +39,7 @@ class WorkerServer(uvicorn.Server):
 
 
 def main(fd: int) -> None:
-    configure: Any = configure_server_logging
-    configure()
+    logs.start()
     end_when_alone()
     from serving.service import Valuation
 
