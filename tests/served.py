@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -291,6 +291,14 @@ def _running(
             except subprocess.TimeoutExpired:
                 process.kill()
                 raise
+
+
+def until(true: Callable[[], bool]) -> None:
+    """Waits for it, for half a minute at most."""
+    give_up = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < give_up, "it did not come about"
+        time.sleep(0.02)
 
 
 def free_port() -> int:

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from serving import breaker, journal
 from serving.journal import Journal
 from serving.metrics import EVENTS_LOST
 from serving.past import CursorError, find, page, read
-from tests.served import ROOT
+from tests.served import ROOT, until
 
 
 def event(number: int, **more: Any) -> dict[str, Any]:
@@ -37,13 +36,6 @@ def lay(folder: Path, name: str, *numbers: int, end: str = "") -> Path:
     file = folder / name
     file.write_text("".join(json.dumps(event(n), separators=(",", ":")) + "\n" for n in numbers) + end)
     return file
-
-
-def until(true: Callable[[], bool]) -> None:
-    give_up = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < give_up
-        time.sleep(0.02)
 
 
 @pytest.fixture(autouse=True)
@@ -107,7 +99,8 @@ from pathlib import Path
 from serving import breaker
 from serving.journal import Journal
 from serving.metrics import EVENTS_LOST
-from tests.test_journal import put, until
+from tests.served import until
+from tests.test_journal import put
 from serving.past import read
 breaker.PAUSE = 0.1
 resource.setrlimit(resource.RLIMIT_FSIZE, (500, resource.RLIM_INFINITY))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 import threading
 import time
@@ -17,7 +19,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from serving.past import find, page, read
-from tests.served import HOME, ROOT, Server, copied, environment, promote, serving, train
+from tests.served import HOME, ROOT, Server, copied, environment, promote, serving, supervised, train, until
 
 SERVICE = "serving.service:Valuation"
 ASKED = {"home": HOME | {"property_id": "pé7"}, "as_of": "2021-06-01"}
@@ -49,6 +51,11 @@ def events(place: Path, *request_ids: str) -> list[dict[str, Any]]:
 
 def lines(log: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in log.read_text().splitlines() if line.startswith('{"time"')]
+
+
+def sample(server: Server, name: str) -> float:
+    lines = server.get("/metrics").text.splitlines()
+    return float(next((line.rsplit(" ", 1)[1] for line in lines if line.rsplit(" ", 1)[0] == name), 0))
 
 
 def asked(server: Server, request_id: str, path: str, body: Any) -> dict[str, Any]:
@@ -120,6 +127,27 @@ def test_the_last_answer_before_the_end_is_in_the_journal(place: Path, tmp_path:
     assert server.process.returncode == 0
     kept = {event["request_id"] for event in read(tmp_path / "copy" / "events")}
     assert {f"last-{number}" for number in range(50)} <= kept
+
+
+def test_two_workers_tell_one_sum_and_one_that_is_killed_leaves_its_events(place: Path, tmp_path: Path):
+    env = copied(place, tmp_path / "copy")
+    count = 'assay_requests_total{route="/value",status="200"}'
+    with supervised(tmp_path / "copy", env, "--workers", "2") as server:
+        until(lambda: sample(server, "assay_workers_ready") == 2)
+        for number in range(40):
+            asked(server, f"shared-{number}", "/value", ASKED)
+        kept = events(tmp_path / "copy", *(f"shared-{number}" for number in range(40)))
+        assert len(kept) == 40
+        files = list((tmp_path / "copy" / "events").iterdir())
+        assert {sample(server, count) for _ in range(10)} == {40}
+        os.kill(int(files[0].stem.rsplit("-", 1)[1]), signal.SIGKILL)
+        until(lambda: sample(server, "assay_worker_starts_total") == 3)
+        until(lambda: sample(server, "assay_workers_ready") == 2)
+        assert {sample(server, count) for _ in range(10)} == {40}
+        assert sample(server, "assay_workers") == 2
+        asked(server, "after", "/value", ASKED)
+    told = [event["request_id"] for event in read(tmp_path / "copy" / "events")]
+    assert sorted(told) == sorted(["after", *(event["request_id"] for event in kept)])
 
 
 def test_answers_go_on_when_no_event_can_be_written(server: Server, place: Path, tmp_path: Path):
