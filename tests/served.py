@@ -221,7 +221,7 @@ def environment(place: Path) -> dict[str, str]:
     """A server's surroundings: nothing of ours but the store and the pointer under `place`."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
     ours = {"BENTOML_HOME": str(place / "bentoml"), "ASSAY_CHAMPION": str(place / "champion.json"), "HOME": str(place)}
-    ours["ASSAY_KEY"] = str(key_of(place))
+    ours |= {"ASSAY_KEY": str(key_of(place)), "ASSAY_LAYOUTS": str(place / "layouts")}
     return kept | ours | {"BENTOML_DO_NOT_TRACK": "True", "OMP_WAIT_POLICY": "passive"}
 
 
