@@ -116,34 +116,29 @@ def comparables(
     beside = _beside(valuer, home, view, i, count)
     if not len(beside.chosen):
         return ()
-    sold = memory.sales.iloc[beside.chosen]
     index = memory.index(int(view.months[i]))
     level = float(index.level([day])[0])
-    moved = level - index.level(sold["sale_date"])
-    distance = _kilometres(valuer, home, sold)
+    moved = (level - index.level(memory.sale_day[beside.chosen])).tolist()
+    distance = _kilometres(valuer, home, beside.chosen)
     value, log_value = float(valuer.told(view)[i]), float(view.log_value[i])
-    ours = _by_group(valuer, parts)
-    columns = (sold[name].tolist() for name in ("sale_id", "property_id", "sale_date", "price"))
-    return tuple(
-        Comparable(
-            sale_id=str(sale_id),
-            property_id=str(property_id),
-            sale_date=sale_date.date(),
-            price=float(price),
-            time_adjusted=round(float(price) * math.exp(moved[j]), 2),
-            distance_km=None if distance is None or np.isnan(distance[j]) else round(float(distance[j]), 3),
-            alike=round(float(beside.alike[j]), 4),
-            adjustments=_adjustments(
-                float(price),
-                float(moved[j]),
-                level + float(beside.apart[j]),
-                log_value,
-                value,
-                dict(zip(valuer.groups, (ours - beside.groups[j]).tolist(), strict=True)),
-            ),
+    differs = (_by_group(valuer, parts) - beside.groups).tolist()
+    told = []
+    for j, position in enumerate(beside.chosen.tolist()):
+        price = memory.price[position].item()
+        apart = dict(zip(valuer.groups, differs[j], strict=True))
+        told.append(
+            Comparable(
+                sale_id=str(memory.sale_id[position]),
+                property_id=str(memory.property_id[position]),
+                sale_date=memory.sale_day[position].item(),
+                price=price,
+                time_adjusted=round(price * math.exp(moved[j]), 2),
+                distance_km=distance[j],
+                alike=round(float(beside.alike[j]), 4),
+                adjustments=_adjustments(price, moved[j], level + float(beside.apart[j]), log_value, value, apart),
+            )
         )
-        for j, (sale_id, property_id, sale_date, price) in enumerate(zip(*columns, strict=True))
-    )
+    return tuple(told)
 
 
 def _beside(valuer: Valuer, home: Mapping[str, Any], view: View, i: int, count: int) -> Beside:
@@ -204,9 +199,10 @@ def _adjustments(
     return (*lines, Line("rounding", GROUP_LABELS["rounding"], rest / 100))
 
 
-def _kilometres(valuer: Valuer, home: Mapping[str, Any], sold: Any) -> np.ndarray | None:
-    places = valuer.memory.places
-    if places.middle is None:
-        return None
-    here = places.kilometres(valuer.columns([home]))
-    return np.asarray(np.hypot(*(places.kilometres(sold) - here).T))
+def _kilometres(valuer: Valuer, home: Mapping[str, Any], sales: np.ndarray) -> list[float | None]:
+    """How far each sale is, in kilometres to the metre; None where one of the two has no place."""
+    memory = valuer.memory
+    if memory.places.middle is None:
+        return [None] * len(sales)
+    away = memory.kilometres[sales] - memory.places.kilometres(valuer.columns([home]))
+    return [None if far != far else round(far, 3) for far in np.hypot(*away.T).tolist()]
