@@ -76,6 +76,7 @@ sign: env ## After the key was lost: a new one, and every version that the ledge
 	@python -m pipelines.champions sign --why "$$WHY"
 
 serve: env ## The endpoint and the MLflow UI on loopback, with an answered example, until Ctrl-C
+	@python -m serving.layouts || true # a server without a champion starts, and says what is missing
 	@python -m serving.launch --port $(SERVE_PORT) --admin-port $(ADMIN_PORT) --ui-port $(UI_PORT)
 
 ui: env ## The MLflow UI alone

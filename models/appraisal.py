@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
 import numpy as np
 
-from models.comparables import Comparable, leaves_of, most_comparable
+from models.comparables import Comparable
 from models.features import present
-from models.reasons import GROUP_LABELS, Line, Part, Reason, cents_of_parts, reasons_in_money
-from models.valuer import PROPERTY, Valuer, View
+from models.grid import comparables as comparables_of
+from models.reasons import Reason, reasons_in_money
+from models.valuer import Valuer
 
 #: A value is called right when it is off by at most this share of the price; the confidence is the chance of it.
 RIGHT_WITHIN = 0.10
@@ -32,14 +32,15 @@ class Range:
 class Appraisal:
     """What one home is worth and why; money in the market's currency.
 
-    `base` plus the amounts of `reasons` is `value` to the cent.
+    Where reasons were asked for, `base` plus their amounts is `value` to the cent.
 
     Attributes:
         ranges: by ascending level.
         confidence: the chance that the value is within `RIGHT_WITHIN` of the price.
         deviation: FSD, the forecast standard deviation, as a share of the value.
         in_support: whether sales like it have been seen.
-        comparables: empty where none were asked for.
+        base, reasons, comparables: 0 and empty where they were not asked for.
+        features: what the forests were asked, to tell the value again.
     """
 
     value: float
@@ -53,6 +54,7 @@ class Appraisal:
     reasons: tuple[Reason, ...]
     comparables: tuple[Comparable, ...]
     warnings: tuple[str, ...]
+    features: tuple[float, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def range(self) -> Range:
@@ -60,26 +62,31 @@ class Appraisal:
         return next(r for r in self.ranges if r.level == self.level)
 
 
-def appraise(valuer: Valuer, homes: Sequence[Mapping[str, Any]], as_of: date, comparables: int = 0) -> list[Appraisal]:
+def appraise(
+    valuer: Valuer, homes: Sequence[Mapping[str, Any]], as_of: date, comparables: int = 0, reasons: bool = True
+) -> list[Appraisal]:
     """One appraisal a home, in order; the same for a home alone and in any batch.
 
     Args:
         homes: facts by field name, and `property_id` where it is known.
         comparables: how many comparable sales to tell of each home.
+        reasons: whether to tell what the value is made of; most of an appraisal's time goes there.
 
     Raises:
         AsOfError: as `Valuer.value` does.
     """
     if not homes:
         return []
-    view = valuer.view(valuer.columns(homes), as_of)
+    explain = reasons or comparables > 0
+    view = valuer.view(valuer.columns(homes), as_of, explain)
     values, ranges = valuer.told(view), valuer.ranges(view)
     deviation, chance = valuer.certainty(view, RIGHT_WITHIN)
     far = valuer.spread.remoteness(view.matrix)
-    log_bases, parts = valuer.parts(view)
+    log_bases, parts = valuer.parts(view) if explain else (np.empty(0), ())
+    base_meaning = f"the typical home of {valuer.market.label} on {valuer.base_day(as_of)}"
     told = []
     for i, home in enumerate(homes):
-        base, reasons = reasons_in_money(float(values[i]), float(log_bases[i]), parts[i])
+        base, why = reasons_in_money(float(values[i]), float(log_bases[i]), parts[i]) if reasons else (0.0, ())
         told.append(
             Appraisal(
                 value=float(values[i]),
@@ -89,83 +96,14 @@ def appraise(valuer: Valuer, homes: Sequence[Mapping[str, Any]], as_of: date, co
                 deviation=round(float(deviation[i]), 4),
                 in_support=bool(far[i] <= 1),
                 base=base,
-                base_meaning=f"the typical home of {valuer.market.label} on {valuer.base_day(as_of)}",
-                reasons=reasons,
-                comparables=_comparables(valuer, home, view, i, parts[i], comparables) if comparables else (),
+                base_meaning=base_meaning,
+                reasons=why,
+                comparables=comparables_of(valuer, home, view, i, parts[i], comparables) if comparables else (),
                 warnings=tuple(_warnings(valuer, home, as_of, far[i])),
+                features=tuple(view.matrix[i].tolist()),
             )
         )
     return told
-
-
-def _comparables(
-    valuer: Valuer, home: Mapping[str, Any], view: View, i: int, parts: Sequence[Part], count: int
-) -> tuple[Comparable, ...]:
-    """The sales that weigh most, valued for the same day as homes never sold, and what tells each from the home."""
-    memory, month = valuer.memory, int(view.months[i])
-    known = valuer.evidence.laid(month).known
-    own = memory.sales[PROPERTY].iloc[known.trusted].to_numpy(dtype=object) == home.get(PROPERTY)
-    leaves = leaves_of(valuer.bag, view.matrix[[i]])[:, 0]
-    years = (view.days[i].astype("float64") - memory.day) / 365.25
-    chosen, alike = most_comparable(valuer.leaves, leaves, years, known.trusted[~own], count)
-    if not len(chosen):
-        return ()
-    sold = memory.sales.iloc[chosen]
-    seen = valuer.view(sold[list(valuer.market.field_names)], view.days[i].item())
-    _, their_parts = valuer.parts(seen)
-    index = memory.index(month)
-    moved = index.level(view.days[[i]])[0] - index.level(sold["sale_date"])
-    distance = _kilometres(valuer, home, sold)
-    value, log_value, theirs = float(valuer.told(view)[i]), float(view.log_value[i]), seen.log_value
-    return tuple(
-        Comparable(
-            sale_id=str(sale["sale_id"]),
-            property_id=str(sale["property_id"]),
-            sale_date=sale["sale_date"].date(),
-            price=float(sale["price"]),
-            time_adjusted=round(float(sale["price"]) * math.exp(moved[j]), 2),
-            distance_km=None if distance is None or np.isnan(distance[j]) else round(float(distance[j]), 3),
-            alike=round(float(alike[j]), 4),
-            adjustments=_adjustments(
-                float(sale["price"]),
-                float(moved[j]),
-                float(theirs[j]),
-                log_value,
-                value,
-                parts,
-                their_parts[j],
-            ),
-        )
-        for j, sale in enumerate(sold.to_dict("records"))
-    )
-
-
-def _adjustments(
-    price: float,
-    moved: float,
-    their_log_value: float,
-    log_value: float,
-    value: float,
-    ours: Sequence[Part],
-    theirs: Sequence[Part],
-) -> tuple[Line, ...]:
-    """From the price to the home's value: the market since, group by group what differs, what was never explained."""
-    differs: dict[str, float] = {}
-    for mine, other in zip(ours, theirs, strict=True):
-        differs[mine.group] = differs.get(mine.group, 0.0) + mine.amount - other.amount
-    differs["market"] += moved
-    differs["unexplained"] = their_log_value - moved - math.log(price)
-    cents, rest = cents_of_parts(price, math.exp(log_value), list(differs.values()), (price, value))
-    lines = [Line(name, GROUP_LABELS[name], c / 100) for name, c in zip(differs, cents, strict=True)]
-    return (*lines, Line("rounding", GROUP_LABELS["rounding"], rest / 100))
-
-
-def _kilometres(valuer: Valuer, home: Mapping[str, Any], sold: Any) -> np.ndarray | None:
-    places = valuer.memory.places
-    if places.middle is None:
-        return None
-    here = places.kilometres(valuer.columns([home]))
-    return np.asarray(np.hypot(*(places.kilometres(sold) - here).T))
 
 
 def _warnings(valuer: Valuer, home: Mapping[str, Any], as_of: date, far: float) -> list[str]:
@@ -188,16 +126,16 @@ def _warnings(valuer: Valuer, home: Mapping[str, Any], as_of: date, far: float) 
             "the loneliest hundredth of sales; the ranges are wider for it"
         )
     unseen = valuer.features.unseen(home)
-    for field in valuer.market.fields:
-        given = home.get(field.name)
+    for fact in valuer.market.fields:
+        given = home.get(fact.name)
         if given is None or not present(given):
-            warnings.append(f"{field.label} is missing; the value does without it")
-        elif field in unseen:
+            warnings.append(f"{fact.label} is missing; the value does without it")
+        elif fact in unseen:
             warnings.append(
-                f"{field.label} {given!r} is not among the sales the model has seen; the value does without it"
+                f"{fact.label} {given!r} is not among the sales the model has seen; the value does without it"
             )
-        elif (seen := valuer.support.get(field.name)) is not None and not seen[0] <= float(given) <= seen[1]:
+        elif (seen := valuer.support.get(fact.name)) is not None and not seen[0] <= float(given) <= seen[1]:
             warnings.append(
-                f"{field.label} {given:g} is outside the sales the model has seen ({seen[0]:g} to {seen[1]:g})"
+                f"{fact.label} {given:g} is outside the sales the model has seen ({seen[0]:g} to {seen[1]:g})"
             )
     return warnings

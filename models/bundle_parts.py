@@ -6,9 +6,8 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import lightgbm as lgb
 import numpy as np
 import pandas as pd
 
@@ -24,11 +23,23 @@ from models.place import Places
 from models.track import Track, empty_track
 from models.valuer import Valuer
 
+if TYPE_CHECKING:  # as in models/forest.py
+    import lightgbm as lgb
+
+    from models.kernel.walk import Walk
+
 MEMORY_FILES = ("leaves.parquet", "model.json", "sales.parquet", "track.parquet", "vintages.parquet")
 
 
 def model_parts(valuer: Valuer) -> dict[str, bytes]:
     """The files of the model, without its memory."""
+    parts = facts_parts(valuer)
+    parts |= {f"forest_{i:02}.txt": _text(forest) for i, forest in enumerate(valuer.bag.forests)}
+    return parts | ({} if valuer.spread.forest is None else {"spread.txt": _text(valuer.spread.forest)})
+
+
+def facts_parts(valuer: Valuer) -> dict[str, bytes]:
+    """The files of the model, without memory and forests."""
     terms, places, spread = valuer.memory.terms, valuer.memory.places, valuer.spread
     facts = {
         "categories": {name: list(values) for name, values in valuer.features.categories.items()},
@@ -42,14 +53,18 @@ def model_parts(valuer: Valuer) -> dict[str, bytes]:
         "trained": valuer.track.trained,
         "typical": dict(valuer.typical),
     }
-    parts = {"market.json": json_bytes(valuer.market.to_dict()), "valuer.json": json_bytes(facts)}
-    parts |= {f"forest_{i:02}.txt": _text(forest) for i, forest in enumerate(valuer.bag.forests)}
-    return parts | ({} if spread.forest is None else {"spread.txt": _text(spread.forest)})
+    return {"market.json": json_bytes(valuer.market.to_dict()), "valuer.json": json_bytes(facts)}
 
 
 def memory_parts(valuer: Valuer) -> dict[str, bytes]:
-    """The files of the memory: sales and their leaves, the vintages, the track, and which model they are of."""
+    """The files of the memory: what is known, the sales' leaves, and which model it is of."""
     leaves = pd.DataFrame(valuer.leaves.T, columns=[f"tree_{i:03}" for i in range(len(valuer.leaves))])
+    model = json_bytes({"model": model_digest(model_parts(valuer))})
+    return known_parts(valuer) | {"leaves.parquet": parquet_bytes(leaves), "model.json": model}
+
+
+def known_parts(valuer: Valuer) -> dict[str, bytes]:
+    """The files of what the memory knows: sales, vintages and track."""
     vintages = pd.DataFrame(
         {
             "month": list(valuer.memory.vintages),
@@ -58,14 +73,8 @@ def memory_parts(valuer: Valuer) -> dict[str, bytes]:
             "levels": [v.index.levels for v in valuer.memory.vintages.values()],
         }
     )
-    frames = {
-        "leaves": leaves,
-        "sales": valuer.memory.sales,
-        "track": valuer.track.to_frame(),
-        "vintages": vintages,
-    }
-    parts = {f"{name}.parquet": parquet_bytes(frame) for name, frame in frames.items()}
-    return parts | {"model.json": json_bytes({"model": model_digest(model_parts(valuer))})}
+    frames = {"sales": valuer.memory.sales, "track": valuer.track.to_frame(), "vintages": vintages}
+    return {f"{name}.parquet": parquet_bytes(frame) for name, frame in frames.items()}
 
 
 def model_digest(parts: Mapping[str, bytes]) -> str:
@@ -79,6 +88,20 @@ def read_model(parts: Mapping[str, bytes], memory: Mapping[str, bytes]) -> Value
     Raises:
         KeyError, TypeError, ValueError: when a file is absent or not as `model_parts` writes it.
     """
+    import lightgbm as lgb  # not before the bytes are known to be the right ones, and only for whoever reads a bundle
+
+    def forest(name: str) -> lgb.Booster:
+        return lgb.Booster(model_str=parts[name].decode())
+
+    forests = tuple(forest(name) for name in sorted(parts) if name.startswith("forest_"))
+    valuer = read_facts(parts, forests, forest("spread.txt") if "spread.txt" in parts else None)
+    return replace(valuer, **read_memory(memory, valuer, parts))
+
+
+def read_facts(
+    parts: Mapping[str, bytes], forests: tuple[lgb.Booster, ...], spread: lgb.Booster | Walk | None
+) -> Valuer:
+    """The model of `facts_parts` and these forests, on no memory yet."""
     market = Market.from_dict(json.loads(parts["market.json"]))
     facts = json.loads(parts["valuer.json"])
     terms = Terms(
@@ -87,16 +110,11 @@ def read_model(parts: Mapping[str, bytes], memory: Mapping[str, bytes]) -> Value
     )
     middle = facts["places"]["middle"]
     places = Places(market, terms, None if middle is None else (middle[0], middle[1]), facts["places"]["unit"])
-    forests = [lgb.Booster(model_str=parts[name].decode()) for name in sorted(parts) if name.startswith("forest_")]
-    spread = facts["spread"]
-    valuer = Valuer(
+    farthest = {int(column): limit for column, limit in facts["spread"]["farthest"].items()}
+    return Valuer(
         features=Features(market, {name: tuple(values) for name, values in facts["categories"].items()}),
-        bag=Bag(tuple(forests), np.array(facts["reach"], dtype="float64")),
-        spread=Spread(
-            lgb.Booster(model_str=parts["spread.txt"].decode()) if "spread.txt" in parts else None,
-            spread["typical"],
-            {int(column): limit for column, limit in spread["farthest"].items()},
-        ),
+        bag=Bag(forests, np.array(facts["reach"], dtype="float64")),
+        spread=Spread(spread, facts["spread"]["typical"], farthest),
         memory=SaleMemory(market, pd.DataFrame(), terms, places, {}),
         track=empty_track(facts["trained"]),
         leaves=np.empty((0, 0), dtype=np.uint16),
@@ -105,7 +123,6 @@ def read_model(parts: Mapping[str, bytes], memory: Mapping[str, bytes]) -> Value
         support={name: (low, high) for name, (low, high) in facts["support"].items()},
         typical={f.name: facts["typical"][f.name] for f in market.fields},
     )
-    return replace(valuer, **read_memory(memory, valuer, parts))
 
 
 def read_memory(parts: Mapping[str, bytes], valuer: Valuer, model: Mapping[str, bytes]) -> dict[str, Any]:
@@ -116,8 +133,15 @@ def read_memory(parts: Mapping[str, bytes], valuer: Valuer, model: Mapping[str, 
     """
     if (named := json.loads(parts["model.json"])["model"]) != (wanted := model_digest(model)):
         raise ValueError(f"the memory is of model {named}, not of {wanted}")
-    frames = {name: pd.read_parquet(io.BytesIO(parts[f"{name}.parquet"])) for name in ("leaves", "sales", "track")}
-    vintages = pd.read_parquet(io.BytesIO(parts["vintages.parquet"]))
+    leaves = pd.read_parquet(io.BytesIO(parts["leaves.parquet"]))
+    return read_known(parts, valuer, np.ascontiguousarray(leaves.to_numpy("uint16").T))
+
+
+def read_known(parts: Mapping[str, bytes], valuer: Valuer, leaves: np.ndarray) -> dict[str, Any]:
+    """`memory`, `track` and `leaves` from `known_parts`; raises as `read_memory` does."""
+    sales, track, vintages = (
+        pd.read_parquet(io.BytesIO(parts[f"{name}.parquet"])) for name in ("sales", "track", "vintages")
+    )
     terms = valuer.memory.terms
     known = {
         int(row["month"]): Hedonic(
@@ -127,16 +151,16 @@ def read_memory(parts: Mapping[str, bytes], valuer: Valuer, model: Mapping[str, 
         )
         for row in vintages.to_dict("records")
     }
-    memory = SaleMemory(valuer.market, frames["sales"], terms, valuer.memory.places, known)
-    leaves = np.ascontiguousarray(frames["leaves"].to_numpy("uint16").T)
+    memory = SaleMemory(valuer.market, sales, terms, valuer.memory.places, known)
     if leaves.shape[1] != len(memory.sales) or memory.end_month < valuer.track.trained:
         raise ValueError(
             f"{leaves.shape[1]} leaves of {len(memory.sales)} sales, up to {month_period(memory.end_month)}"
         )
-    return {"memory": memory, "track": Track.from_frame(frames["track"], valuer.track.trained), "leaves": leaves}
+    return {"memory": memory, "track": Track.from_frame(track, valuer.track.trained), "leaves": leaves}
 
 
-def _text(forest: lgb.Booster) -> bytes:
+def _text(forest: Any) -> bytes:
+    """A forest as LightGBM writes it; one that is flat has nothing to write."""
     return bytes(forest.model_to_string(num_iteration=-1).encode())
 
 

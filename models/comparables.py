@@ -47,11 +47,7 @@ class Comparable:
 
 def leaves_of(bag: Bag, matrix: np.ndarray) -> np.ndarray:
     """The leaf of each home in each deciding tree; uint16, shape (trees, homes)."""
-    told = [
-        np.asarray(trees.predict(matrix + aside, pred_leaf=True, num_threads=1)).reshape(len(matrix), -1)
-        for trees, aside in zip(bag.first_trees, bag.aside, strict=True)
-    ]
-    return np.ascontiguousarray(np.hstack(told).T.astype(np.uint16))
+    return np.ascontiguousarray(bag.first_leaves(matrix).T.astype(np.uint16))
 
 
 def most_comparable(

@@ -12,13 +12,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
-import lightgbm as lgb
 import numpy as np
 
 from models.fault import Fault
+from models.kernel.walk import Walk
+
+if TYPE_CHECKING:  # as in models/forest.py
+    import lightgbm as lgb
 
 #: The probabilities that ranges are told for.
 LEVELS = (0.5, 0.8, 0.9)
@@ -60,6 +64,7 @@ class Calibration:
 
     edges: np.ndarray
     scores: tuple[np.ndarray, ...]
+    _bounds: dict[float, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
 
     def bounds(self, level: float, standing: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """How many spreads down and up a range reaches, shape (n,) each.
@@ -67,7 +72,9 @@ class Calibration:
         Args:
             standing: log value less the level of the market, shape (n,).
         """
-        told = np.array([score_bounds(scores, level) for scores in self.scores])[self._tier(standing)]
+        if level not in self._bounds:
+            self._bounds[level] = np.array([score_bounds(scores, level) for scores in self.scores])
+        told = self._bounds[level][self._tier(standing)]
         return told[:, 0], told[:, 1]
 
     def chance_within(self, share: float, spread: np.ndarray, standing: np.ndarray) -> np.ndarray:
@@ -83,8 +90,13 @@ class Calibration:
     def deviation(self, spread: np.ndarray, standing: np.ndarray) -> np.ndarray:
         """FSD, the forecast standard deviation of the error as a share of the value: half of what holds the middle
         68.27 % of scores, as a standard deviation would of a normal error; shape (n,)."""
-        middle = np.array([np.quantile(scores, [0.15865, 0.84135]) for scores in self.scores])[self._tier(standing)]
+        middle = self._middles[self._tier(standing)]
         return (np.exp(middle[:, 1] * spread) - np.exp(middle[:, 0] * spread)) / 2
+
+    @cached_property
+    def _middles(self) -> np.ndarray:
+        """What holds the middle 68.27 % of each tier's scores, shape (tiers, 2)."""
+        return np.array([np.quantile(scores, [0.15865, 0.84135]) for scores in self.scores])
 
     def _tier(self, standing: np.ndarray) -> np.ndarray:
         return np.searchsorted(self.edges, standing, "right")
@@ -138,23 +150,27 @@ class Spread:
     """Foretells the size of a value's error, in log price.
 
     Attributes:
-        forest: None where there were too few earlier errors to learn from: every home then has the typical spread.
+        forest: LightGBM's or flat; None where there were too few earlier errors to learn from, and every home has the
+            typical spread.
         typical: the mean size of the errors that it learnt from.
         farthest: for each number that says how thin the evidence is, its 99th percentile in training; a home
             beyond is out of support, and its spread grows in proportion.
     """
 
-    forest: lgb.Booster | None
+    forest: lgb.Booster | Walk | None
     typical: float
     farthest: Mapping[int, float]
 
     def of(self, matrix: np.ndarray) -> np.ndarray:
         """Shape (n,)."""
+        return np.maximum(self._foretold(matrix), LEAST_SPREAD * self.typical) * self.remoteness(matrix)
+
+    def _foretold(self, matrix: np.ndarray) -> np.ndarray:
         if self.forest is None:
-            told = np.full(len(matrix), self.typical)
-        else:
-            told = np.maximum(self.forest.predict(matrix, num_threads=1), LEAST_SPREAD * self.typical)
-        return told * self.remoteness(matrix)
+            return np.full(len(matrix), self.typical)
+        if isinstance(self.forest, Walk):
+            return self.forest.predict(matrix)
+        return np.asarray(self.forest.predict(matrix, num_threads=1))
 
     def remoteness(self, matrix: np.ndarray) -> np.ndarray:
         """1 for a home like those sold; above, how many times farther from them than the farthest hundredth."""
@@ -174,6 +190,8 @@ def fit_spread(
         errors: log(price / value), shape (n,).
         thin: the columns that say how thin the evidence is (distances of sales).
     """
+    import lightgbm as lgb
+
     size = np.minimum(np.abs(errors), LARGEST_ERROR)
     forest = None
     if len(errors) >= 10 * SPREAD["min_data_in_leaf"]:

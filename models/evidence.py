@@ -189,6 +189,7 @@ class _Laid:
     A sale that is taken for an error is in `around` alone: its price is not believed, its facts are.
 
     Attributes:
+        sold: the sales of each home, in the order of time.
         near, recent, alike: the believed sales, those of the last months alone, and all again by what they are like.
     """
 
@@ -198,7 +199,7 @@ class _Laid:
     recent: _Sold
     alike: _Sold
     around: cKDTree
-    last_sale: dict[str, int]
+    sold: dict[str, list[int]]
     by_category: dict[str, dict[str, float]]
 
     def levels(self, name: str, values: np.ndarray) -> np.ndarray:
@@ -210,9 +211,14 @@ class _Laid:
         """Level of each home's own last sale and its age in years; NaN for a home not known to have been sold."""
         told = np.full((len(day), 2), np.nan)
         for i, name in enumerate(property_id):
-            if name is not None and (sale := self.last_sale.get(name)) is not None:
+            if sales := self.sales_of(name):
+                sale = sales[-1]
                 told[i] = self.known.residual[sale], (day[i] - self.day[sale]) / 365.25
         return told
+
+    def sales_of(self, property_id: str | None) -> list[int]:
+        """Positions of the known sales of a home, the last at the end."""
+        return [] if property_id is None else self.sold.get(property_id, [])
 
 
 def _near(laid: _Laid, points: np.ndarray) -> np.ndarray:
@@ -238,7 +244,9 @@ def _lay(memory: SaleMemory, known: Known, categories: Sequence[Field]) -> _Laid
     def sold(points: np.ndarray, at: np.ndarray) -> _Sold:
         return _Sold(_tree(points[at]), known.residual[at], (known.month - memory.month[at]) / 12)
 
-    property_id = memory.sales["property_id"].to_numpy(dtype=object)[: known.count]
+    homes: dict[str, list[int]] = {}
+    for i, name in enumerate(memory.sales["property_id"].iloc[: known.count].tolist()):
+        homes.setdefault(name, []).append(i)
     return _Laid(
         known=known,
         day=memory.day[: known.count],
@@ -246,7 +254,7 @@ def _lay(memory: SaleMemory, known: Known, categories: Sequence[Field]) -> _Laid
         recent=sold(memory.near, recent_at),
         alike=sold(memory.alike, trusted),
         around=_tree(memory.near[: known.count]),
-        last_sale={name: i for i, name in enumerate(property_id)},  # the last of a home's sales stays
+        sold=homes,
         by_category={f.name: _by_category(memory, known, f) for f in categories},
     )
 

@@ -59,7 +59,7 @@ def read_json(path: str | Path) -> Any:
     return json.loads(Path(path).read_bytes())
 
 
-def digest(data: bytes) -> str:
+def digest(data: bytes | memoryview) -> str:
     """SHA-256, 64 hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
 

@@ -82,12 +82,12 @@ class SaleMemory:
         """The first month of which no sale is known."""
         return max(self.vintages)
 
-    @property
+    @cached_property
     def first_day(self) -> date:
         """The first day that can be valued."""
         return month_period(self.first_month).start_time.date()
 
-    @property
+    @cached_property
     def last_sale(self) -> date:
         day: date = self.sales["sale_date"].max().date()
         return day
@@ -97,13 +97,29 @@ class SaleMemory:
         return month_number(self.sales["sale_date"])
 
     @cached_property
+    def sale_day(self) -> np.ndarray:
+        return self.sales["sale_date"].to_numpy().astype("datetime64[D]")
+
+    @cached_property
     def day(self) -> np.ndarray:
         """Days since 1970, as a number."""
-        return self.sales["sale_date"].to_numpy().astype("datetime64[D]").astype("float64")
+        return self.sale_day.astype("float64")
+
+    @cached_property
+    def sale_id(self) -> np.ndarray:
+        return self.sales["sale_id"].to_numpy(dtype=object)
+
+    @cached_property
+    def property_id(self) -> np.ndarray:
+        return self.sales["property_id"].to_numpy(dtype=object)
+
+    @cached_property
+    def price(self) -> np.ndarray:
+        return self.sales["price"].to_numpy("float64")
 
     @cached_property
     def log_price(self) -> np.ndarray:
-        return np.log(self.sales["price"].to_numpy("float64"))
+        return np.log(self.price)
 
     @cached_property
     def design(self) -> np.ndarray:
@@ -112,6 +128,11 @@ class SaleMemory:
     @cached_property
     def near(self) -> np.ndarray:
         return self.places.near(self.sales, self.day / 365.25)
+
+    @cached_property
+    def kilometres(self) -> np.ndarray:
+        """East and north of the middle; only where the market has coordinates."""
+        return self.places.kilometres(self.sales)
 
     @cached_property
     def alike(self) -> np.ndarray:

@@ -17,7 +17,9 @@ from models.evidence import Evidence
 from models.fault import Fault
 from models.features import Features, homes_frame
 from models.forest import Bag
+from models.grid import Grid
 from models.hedonic import Homes
+from models.kernel.walk import Explained
 from models.market import Market
 from models.memory import SaleMemory, month_period
 from models.reasons import Part
@@ -50,6 +52,8 @@ class View:
         forests: their mean.
         drift, local_drift: how far later sales say the model is off, everywhere and in the neighbourhood.
         steepness: the share of a home's standing by which they say better homes there are off.
+        spread: how large an error of the value to expect.
+        explained: what the forests' walk tells beside their mean, where it was asked for.
     """
 
     days: np.ndarray
@@ -61,6 +65,8 @@ class View:
     drift: np.ndarray
     local_drift: np.ndarray
     steepness: np.ndarray
+    spread: np.ndarray
+    explained: Explained | None = None
 
     @property
     def standing(self) -> np.ndarray:
@@ -86,6 +92,7 @@ class Valuer:
         horizon_days: how far past the last sale a valuation date may lie.
         support: least and greatest value of each numeric field in the training sales.
         typical: a home in the middle of the training sales, as a caller would send it.
+        grid: of the memory's last month, where it was laid out.
     """
 
     features: Features
@@ -98,6 +105,7 @@ class Valuer:
     horizon_days: int
     support: Mapping[str, tuple[float, float]]
     typical: Mapping[str, Any]
+    grid: Grid | None = None
 
     @property
     def market(self) -> Market:
@@ -107,30 +115,30 @@ class Valuer:
     def evidence(self) -> Evidence:
         return Evidence(self.memory)
 
-    @property
+    @cached_property
     def memory_end(self) -> date:
         """The last sale that is known."""
         return self.memory.last_sale
 
-    @property
+    @cached_property
     def trained_day(self) -> date:
         """The first day whose sales the forests have not learnt from."""
         return month_period(self.track.trained).start_time.date()
 
-    @property
+    @cached_property
     def first_day(self) -> date:
         return self.memory.first_day
 
-    @property
+    @cached_property
     def current_day(self) -> date:
         """The first day for which every known sale counts: what is meant where no date is given."""
         return month_period(self.memory.end_month).start_time.date()
 
-    @property
+    @cached_property
     def last_day(self) -> date:
         return max(self.memory_end + timedelta(days=self.horizon_days), self.current_day)
 
-    @property
+    @cached_property
     def levels(self) -> tuple[float, ...]:
         """The probabilities of the ranges that are told, ascending."""
         return tuple(sorted({*LEVELS, self.level}))
@@ -150,8 +158,12 @@ class Valuer:
         """Values as they are told, shape (n,)."""
         return self._rounded(np.exp(view.log_value))
 
-    def view(self, homes: Homes, as_of: Sequence[date] | pd.Series | date) -> View:
-        """Raises AsOfError as `value` does."""
+    def view(self, homes: Homes, as_of: Sequence[date] | pd.Series | date, explain: bool = False) -> View:
+        """Raises AsOfError as `value` does.
+
+        Args:
+            explain: whether `parts` will be asked for; the forests are then walked but once.
+        """
         columns = homes_frame(homes, self.market)
         count = len(next(iter(columns.values())))
         days = np.asarray([as_of] * count if isinstance(as_of, date) else as_of, dtype="datetime64[D]")
@@ -160,7 +172,11 @@ class Valuer:
         matrix = np.hstack([self.features.facts(columns), self.evidence.of(columns, list(known), days)])
         level, facts = starting_point(self.memory, columns, days)
         months = self.memory.months(days)
-        return View(days, months, matrix, level, facts, self.bag.predict(matrix), *self._drift(columns, months))
+        drift, local_drift, steepness = self._drift(columns, months)
+        explained = self.bag.explained(matrix) if explain else None
+        forests = self.bag.predict(matrix) if explained is None else explained.predictions
+        spread = self.spread.of(matrix)
+        return View(days, months, matrix, level, facts, forests, drift, local_drift, steepness, spread, explained)
 
     def with_facts(self, view: View, homes: Homes) -> View:
         """The same homes on the same days with other facts that have no say in the evidence: those with a direction."""
@@ -168,7 +184,8 @@ class Valuer:
         evidence = view.matrix[:, len(self.market.fields) :]
         matrix = np.hstack([self.features.facts(columns), evidence])
         _, facts = starting_point(self.memory, columns, view.days)
-        return replace(view, matrix=matrix, facts=facts, forests=self.bag.predict(matrix))
+        forests, spread = self.bag.predict(matrix), self.spread.of(matrix)
+        return replace(view, matrix=matrix, facts=facts, forests=forests, spread=spread, explained=None)
 
     def columns(self, homes: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
         """Homes as a caller sends them, as the columns that `value` and `view` take."""
@@ -176,7 +193,7 @@ class Valuer:
 
     def ranges(self, view: View) -> dict[float, tuple[np.ndarray, np.ndarray]]:
         """For each of `levels`, low and high of every home, rounded as values are."""
-        spread, standing, log_value = self.spread.of(view.matrix), view.standing, view.log_value
+        spread, standing, log_value = view.spread, view.standing, view.log_value
         told = {level: (np.empty(len(spread)), np.empty(len(spread))) for level in self.levels}
         for month in np.unique(view.months):
             rows = view.months == month
@@ -188,7 +205,7 @@ class Valuer:
 
     def certainty(self, view: View, share: float) -> tuple[np.ndarray, np.ndarray]:
         """FSD, and the chance that the value is off by at most `share` of the price; both of shape (n,)."""
-        spread, standing = self.spread.of(view.matrix), view.standing
+        spread, standing = view.spread, view.standing
         deviation, chance = np.empty(len(spread)), np.empty(len(spread))
         for month in np.unique(view.months):
             rows = view.months == month
@@ -202,23 +219,27 @@ class Valuer:
 
         The base is the typical home a year before the day, as the day's month knows it.
         """
-        contributions = self.bag.contributions(view.matrix)
-        fields = len(self.market.fields)
-        contributions[:, :fields] += view.facts
-        steeper = view.steepness * view.standing
+        base, amounts = self.amounts(view)
         first = np.array([self.base_day(day.item()) for day in view.days], dtype="datetime64[D]")
         level = np.array([self.memory.index(int(m)).level([d])[0] for m, d in zip(view.months, first, strict=True)])
-        parts = [
+        moved = (view.level - level).tolist()
+        parts = tuple(
             (
-                Part("index", f"Market since {day}", "market", float(view.level[i] - level[i])),
-                Part("drift", "What sales since the training say of the level", "market", float(view.drift[i])),
-                Part("local_drift", "What they say of the neighbourhood", "comparables", float(view.local_drift[i])),
-                Part("steepness", "What they say of better homes there", "comparables", float(steeper[i])),
-                *(Part(*meta, float(c)) for meta, c in zip(self._metas, contributions[i, :-1], strict=True)),
+                Part("index", f"Market since {day}", "market", moved[i]),
+                *(Part(*meta, amount) for meta, amount in zip(self._metas, own, strict=True)),
             )
-            for i, day in enumerate(first)
-        ]
-        return level + contributions[:, -1], tuple(parts)
+            for i, (day, own) in enumerate(zip(first, amounts.tolist(), strict=True))
+        )
+        return level + base, parts
+
+    def amounts(self, view: View) -> tuple[np.ndarray, np.ndarray]:
+        """What leads from the level of the day to each log value: the mean forest's base, shape (n,), and all parts
+        but the index, in log price, shape (n, parts)."""
+        explained = view.explained or self.bag.explained(view.matrix)
+        contributions = explained.contributions.copy()
+        contributions[:, : len(self.market.fields)] += view.facts
+        later = (view.drift, view.local_drift, view.steepness * view.standing)
+        return contributions[:, -1], np.column_stack([*later, contributions[:, :-1]])
 
     def base_day(self, as_of: date) -> date:
         """The day of the base of a value told for that day."""
@@ -239,7 +260,11 @@ class Valuer:
         if memory is self.memory:
             return self
         stayed = replace(
-            self, memory=memory, leaves=self.leaves[:, : len(kept.sales)], track=self.track.until(kept.end_month)
+            self,
+            memory=memory,
+            leaves=self.leaves[:, : len(kept.sales)],
+            track=self.track.until(kept.end_month),
+            grid=None,
         )
         return stayed._caught_up(kept.end_month)
 
@@ -258,23 +283,39 @@ class Valuer:
         return replace(self, leaves=leaves, track=track)
 
     @cached_property
+    def groups(self) -> tuple[str, ...]:
+        """What parts are told under, the index left out, in the order of the parts."""
+        return tuple(dict.fromkeys(group for _, _, group in self._metas))
+
+    @cached_property
+    def group_of_part(self) -> tuple[int, ...]:
+        """For each part but the index its position in `groups`."""
+        return tuple(self.groups.index(group) for _, _, group in self._metas)
+
+    @cached_property
     def _metas(self) -> tuple[tuple[str, str, str], ...]:
-        return tuple(zip(self.features.names, self.features.labels, self.features.groups, strict=True))
+        """Name, label and group of every part but the index."""
+        return (
+            ("drift", "What sales since the training say of the level", "market"),
+            ("local_drift", "What they say of the neighbourhood", "comparables"),
+            ("steepness", "What they say of better homes there", "comparables"),
+            *zip(self.features.names, self.features.labels, self.features.groups, strict=True),
+        )
 
     @property
     def _neighbourhood(self) -> str | None:
         field = self.market.role("neighbourhood")
         return None if field is None else field.name
 
-    def _drift(self, columns: Mapping[str, Any], months: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Level, the neighbourhood's own and steepness, each of shape (n,)."""
+    def _drift(self, columns: Mapping[str, Any], months: np.ndarray) -> np.ndarray:
+        """Level, the neighbourhood's own and steepness, shape (3, n)."""
         places = np.asarray(columns[self._neighbourhood] if self._neighbourhood else [""] * len(months), dtype=object)
         told = np.empty((3, len(months)))
         for month in np.unique(months):
             rows = months == month
             drift, there = self.track.drift(int(month)), places[rows]
             told[:, rows] = np.full(len(there), drift.level), drift.of_places(there), drift.steepness_of(there)
-        return tuple(told)
+        return told
 
     def _check(self, days: np.ndarray) -> None:
         for day in (days.min(), days.max()) if len(days) else ():

@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import bentoml
-
 from models.appraisal import appraise
 from models.bundle import BundleError, memory_digest, read_bundle
 from models.comparables import TOLD
-from models.files import read_json
+from models.files import digest, json_bytes, read_json
+from models.layout import read_layout
 from models.market import Market
 from models.signature import SignatureError
 from models.valuer import Valuer
@@ -69,6 +69,11 @@ class Champion:
         return str(self.card["digest"])
 
     @property
+    def card_digest(self) -> str:
+        """Of the card as it was signed."""
+        return digest(json_bytes(dict(self.card)))
+
+    @property
     def knows(self) -> dict[str, str]:
         """The memory of sales: its digest, and the last sale in it."""
         return {"memory": self.memory, "memory_end": self.valuer.memory_end.isoformat()}
@@ -119,40 +124,85 @@ def read_key(path: Path) -> bytes:
         ) from error
 
 
-def load_champion(pointer: Pointer, key: bytes) -> Champion:
-    """The pointer's model and memory from the BentoML store: signature first, then digests, then any parser.
+def folder_of(tag: str) -> Path:
+    """Where the BentoML store keeps a version.
 
     Raises:
-        NoChampion: when the tag is not in the store, the card, the bundle or the memory is damaged, not as the key
-            signed it or not the one that the pointer names, or the model can't value a typical home.
+        NoChampion: when it is not there.
     """
+    import bentoml  # not for whoever is told the folder
+
     try:
-        folder = Path(bentoml.models.get(pointer.tag).path)
+        return Path(bentoml.models.get(tag).path)
     except (bentoml.exceptions.BentoMLException, ValueError, OSError) as error:
-        raise NoChampion(f"{pointer.tag} is not in the BentoML store: {error}; {REPAIR}") from error
-    try:
-        card = read_card(folder, key)
-        if card["digest"] != pointer.digest:
-            raise NoChampion(
-                f"{pointer.tag} is the bundle {card['digest']}, but {pointer.digest} was promoted; {REPAIR}"
-            )
+        raise NoChampion(f"{tag} is not in the BentoML store: {error}; {REPAIR}") from error
+
+
+def load_champion(pointer: Pointer, key: bytes) -> Champion:
+    """The pointer's model and memory from the BentoML store, proven; raises as `read_champion` does."""
+    champion = read_champion(folder_of(pointer.tag), pointer, key)
+    prove(champion.valuer, pointer.tag)
+    return champion
+
+
+def read_champion(folder: Path, pointer: Pointer, key: bytes) -> Champion:
+    """The version in a folder: signature first, then digests, then any parser.
+
+    Raises:
+        NoChampion: when the card, the bundle or the memory is damaged, not as the key signed it or not the one that
+            the pointer names.
+    """
+    with _told_of(pointer):
+        card = _card(folder, pointer, key)
         place = None if pointer.memory is None else signed_memory(folder, pointer.memory, key)
-        valuer, digest = read_bundle(folder / BUNDLE, place, pointer.digest, pointer.memory)
-        known = pointer.memory or memory_digest(folder / BUNDLE, digest)
-        pages = read_pages(folder, card, key)
-        card = {name: card[name] for name in CITED} | card
+        valuer, found = read_bundle(folder / BUNDLE, place, pointer.digest, pointer.memory)
+        known = pointer.memory or memory_digest(folder / BUNDLE, found)
+        return Champion(valuer, card, known, read_pages(folder, card, key))
+
+
+def read_laid_out(layout: Path, pointer: Pointer, key: bytes) -> Champion:
+    """The same from a layout of it.
+
+    Raises:
+        NoChampion: as `read_champion` does.
+        LayoutError: when the layout has to be made again.
+    """
+    with _told_of(pointer):
+        valuer, facts = read_layout(layout)
+        card = _card(layout, pointer, key)
+        if facts["digest"] != pointer.digest or pointer.memory not in (None, facts["memory"]):
+            raise NoChampion(f"{layout} is a layout of {facts}, not of {pointer}; remove it")
+        if pointer.memory is not None:
+            signed_memory(layout, pointer.memory, key)
+        return Champion(valuer, card, str(facts["memory"]), read_pages(layout, card, key))
+
+
+def _card(folder: Path, pointer: Pointer, key: bytes) -> dict[str, Any]:
+    card = read_card(folder, key)
+    if card["digest"] != pointer.digest:
+        raise NoChampion(f"{pointer.tag} is the bundle {card['digest']}, but {pointer.digest} was promoted; {REPAIR}")
+    return {name: card[name] for name in CITED} | card
+
+
+@contextmanager
+def _told_of(pointer: Pointer) -> Iterator[None]:
+    """What is wrong with a version, told as one kind of error that names it."""
+    try:
+        yield
     except SignatureError as error:
         raise NoChampion(f"{pointer.tag} is not as it was signed: {error}; {REPAIR}") from error
     except BundleError as error:
         raise NoChampion(f"{pointer.tag} is damaged: {error}") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise NoChampion(f"{pointer.tag} can't be read: {error!r}; {REPAIR}") from error
-    _prove(valuer, pointer.tag)
-    return Champion(valuer, card, known, pages)
 
 
-def _prove(valuer: Valuer, tag: str) -> None:
-    """Values one typical home; a model that can't do so must not be called ready."""
+def prove(valuer: Valuer, tag: str) -> None:
+    """Values one typical home, which also warms what the next one needs.
+
+    Raises:
+        NoChampion: when the model can't do so; it must not be called ready.
+    """
     home = dict(valuer.typical)
     try:
         appraisal = appraise(valuer, [home], valuer.current_day, TOLD)[0]

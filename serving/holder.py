@@ -1,13 +1,38 @@
-"""What a worker serves right now: one reference, so that a swap is one assignment and no answer mixes two models."""
+"""What a worker serves right now: one reference, so that a swap is one assignment and no answer mixes two models.
+
+A thread looks at the pointer. When promotion, a refresh or a rollback has moved it, the new version is laid out by a
+child process, mapped and proven, and only then takes the place of the old one; each worker does so for itself, and the
+one that was first makes the layout for all. Whatever is wrong with the new version, the old one serves on.
+"""
 
 from __future__ import annotations
 
+import gc
 import logging
+import threading
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from serving.champion import Champion, NoChampion, Pointer, load_champion
+from serving.champion import Champion, NoChampion, Pointer
+from serving.layouts import Layouts
 
+#: Seconds between two looks at the pointer; a look costs microseconds.
+LOOK = 0.2
+#: Seconds after which a version that was refused is tried again though nothing has changed.
+AGAIN = 60.0
 _log = logging.getLogger("bentoml.assay")
+
+Promoted = tuple[Pointer, bytes]
+
+
+@dataclass
+class Swaps:
+    """How often another version took the place of the one before, how often one was refused, and why at last."""
+
+    done: int = 0
+    refused: int = 0
+    why: str = ""
 
 
 class Holder:
@@ -18,18 +43,73 @@ class Holder:
         missing: what is missing, and what to do about it.
     """
 
-    def __init__(self, promoted: Callable[[], tuple[Pointer, bytes]]) -> None:
+    def __init__(self, promoted: Callable[[], Promoted], layouts: Layouts) -> None:
         self._promoted = promoted
+        self._layouts = layouts
         self.champion: Champion | None = None
-        self.missing = "the model is still being loaded"
+        self.missing = "the model is still being made ready"
+        self.swaps = Swaps()
+        self._serves: Promoted | None = None
+        self._refused: tuple[Promoted | str, float] | None = None
+        self._stopping = threading.Event()
+        self._watcher: threading.Thread | None = None
 
-    def load(self) -> None:
-        """Takes the promoted model into service; keeps what serves where that one can't."""
+    def start(self) -> None:
+        """Looks once, and again and again until `stop`; does not wait for a version to be laid out."""
+        self._watcher = threading.Thread(target=self._watch, name="champion", daemon=True)
+        self._watcher.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def _watch(self) -> None:
+        while True:
+            try:
+                self.look()
+            except Exception:
+                _log.exception("the pointer could not be looked at")
+            if self._stopping.wait(LOOK):
+                return
+
+    def look(self) -> None:
+        """Takes the promoted version into service if it is another than the one that serves."""
         try:
-            self.champion = load_champion(*self._promoted())
+            promoted = self._promoted()
         except NoChampion as error:
-            self.missing = str(error)
-            _log.error("not ready: %s", error)
+            self._refuse(str(error), str(error))
+            return
+        if promoted == self._serves or (self._refused and self._refused[0] == promoted and self._still_refused()):
+            return
+        try:
+            champion = self._layouts.load(*promoted)
+        except NoChampion as error:
+            self._refuse(promoted, str(error))
         else:
-            card, until = self.champion.card, self.champion.valuer.memory_end
-            _log.info("serving %s version %s, sales up to %s", card["name"], card["version"], until)
+            self._take(promoted, champion)
+
+    def _take(self, promoted: Promoted, champion: Champion) -> None:
+        before, self.champion = self.champion, champion
+        self._serves, self._refused = promoted, None
+        if before is not None:
+            self.swaps.done += 1
+        card, until = champion.card, champion.valuer.memory_end
+        _log.info("serving %s version %s, sales up to %s", card["name"], card["version"], until)
+        del before
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()  # the model stays: collections that walk it cost tenths of a second
+
+    def _refuse(self, what: Promoted | str, why: str) -> None:
+        if self._refused and self._refused[0] == what and self._still_refused():
+            return
+        self._refused = what, time.monotonic()
+        self.swaps.refused += 1
+        self.swaps.why = why
+        if self.champion is None:
+            self.missing = why
+            _log.error("not ready: %s", why)
+        else:
+            _log.error("swap refused, %s serves on: %s", self.champion.card["version"], why)
+
+    def _still_refused(self) -> bool:
+        return self._refused is not None and time.monotonic() - self._refused[1] < AGAIN

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from typing import Any
 
@@ -16,6 +15,7 @@ from serving.api import create_app
 from serving.champion import REPAIR, NoChampion, Pointer, key_path, pointer_path, read_key, read_pointer
 from serving.edge import Edge
 from serving.holder import Holder
+from serving.layouts import Layouts, layouts_path
 from serving.protocol import bound_bentoml
 
 #: BentoML starts a timer for every request it sees, and keeps it: those are its own pages alone.
@@ -74,8 +74,11 @@ class Valuation:
     packed = _packed()
 
     def __init__(self) -> None:
-        holder.load()
-        gc.freeze()  # the model is for ever: collections that walk it cost tenths of a second
+        holder.start()
+
+    @bentoml.on_shutdown
+    def stop(self) -> None:
+        holder.stop()
 
     async def __is_ready__(self) -> bool:
         return holder.champion is not None
@@ -95,4 +98,4 @@ def _promoted() -> tuple[Pointer, bytes]:
     return Pointer(str(info.tag), str(said["digest"]), said.get("memory")), key
 
 
-holder = Holder(_promoted)
+holder = Holder(_promoted, Layouts(layouts_path()))

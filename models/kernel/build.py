@@ -14,7 +14,7 @@ from pathlib import Path
 
 from models.fault import Fault
 
-SOURCE = Path(__file__).with_name("forest.c")
+SOURCES = tuple(Path(__file__).with_name(name) for name in ("forest.c", "alike.c"))
 #: Nothing that changes a result: no fused multiplication, no reordered sums.
 FLAGS = ("-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-shared", "-fPIC")
 
@@ -30,9 +30,9 @@ def library() -> Path:
         NoKernel: when there is no compiler, or it fails.
     """
     compiler = _compiler()
-    told = b"\0".join([SOURCE.read_bytes(), *map(str.encode, (*FLAGS, *compiler, _processor()))])
-    name = f"forest-{sha256(told).hexdigest()[:16]}.so"
-    for folder in (SOURCE.parent / "__pycache__", Path(tempfile.gettempdir()) / f"assay-kernel-{os.getuid()}"):
+    told = b"\0".join([*(s.read_bytes() for s in SOURCES), *map(str.encode, (*FLAGS, *compiler, _processor()))])
+    name = f"kernel-{sha256(told).hexdigest()[:16]}.so"
+    for folder in (SOURCES[0].parent / "__pycache__", Path(tempfile.gettempdir()) / f"assay-kernel-{os.getuid()}"):
         if (folder / name).is_file() and _ours(folder / name):
             return folder / name
         try:
@@ -57,11 +57,11 @@ def _compile(compiler: list[str], target: Path) -> Path:
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     os.close(handle)
     try:
-        command = [*compiler, *FLAGS, "-o", name, str(SOURCE), "-lm"]
+        command = [*compiler, *FLAGS, "-o", name, *map(str, SOURCES), "-lm"]
         caches = dict.fromkeys(("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR"), str(target.parent / "zig"))
         done = subprocess.run(command, capture_output=True, text=True, env=os.environ | caches)
         if done.returncode:
-            raise NoKernel(f"{' '.join(compiler)} can't compile {SOURCE.name}: {done.stderr.strip()[-500:]}")
+            raise NoKernel(f"{' '.join(compiler)} can't compile {SOURCES[0].parent}: {done.stderr.strip()[-500:]}")
         Path(name).replace(target)
     finally:
         Path(name).unlink(missing_ok=True)

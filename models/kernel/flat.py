@@ -81,8 +81,15 @@ def flatten(text: str) -> Flat:
     """The forest of a LightGBM model file.
 
     Raises:
-        Unflattened: when it is of a kind, size or depth that the kernel does not walk.
+        Unflattened: when it is of a kind, size or depth that the kernel does not walk, or its text is no forest.
     """
+    try:
+        return _flat(text)
+    except (ValueError, IndexError, KeyError) as error:
+        raise Unflattened(f"the model file can't be read: {error!r}") from error
+
+
+def _flat(text: str) -> Flat:
     header, _, body = text.partition("\nTree=0\n")
     body = body.partition("\nend of trees")[0]
     features = _header_number(header, "max_feature_idx") + 1
@@ -180,7 +187,8 @@ def _questions(body: str, split: _Splits) -> tuple[dict[str, np.ndarray], np.nda
     kind[categorical] = CATEGORICAL
     default_left = (split.decision >> 1) & 1
     slot, rank = np.zeros(len(kind), np.int64), np.zeros(len(kind), np.int64)
-    asks, starts, thresholds, words = [], [0], [np.empty(0)], [np.empty(0, np.uint32)]
+    asks: list[tuple[int, ...]] = []
+    starts, thresholds, words = [0], [np.empty(0)], [np.empty(0, np.uint32)]
     numeric = np.column_stack([split.feature, kind, default_left])
     for question in np.unique(numeric[~categorical], axis=0):
         rows = np.flatnonzero(~categorical & (numeric == question).all(axis=1))

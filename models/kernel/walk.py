@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -18,7 +18,7 @@ from models.kernel.flat import ARRAYS, Flat
 ROWS = 16  # that the kernel takes side by side
 MOST_POINTS = 28  # of the quadratures together
 AT_ONCE = 2  # threads that share many homes
-MANY = 256  # homes that are worth a second thread
+MANY, MANY_REASONS = 256, 8  # homes, and homes to be explained, that are worth a second thread
 
 _pointer = ctypes.c_void_p
 
@@ -36,7 +36,26 @@ def kernel() -> ctypes.CDLL:
         raise NoKernel(f"the kernel can't be loaded: {error}") from error
     for name in ("predict", "leaves", "contributions"):
         getattr(told, name).restype = None
+    told.weightiest.restype = ctypes.c_int32
     return told
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What a walk through all trees tells of homes.
+
+    Attributes:
+        contributions: TreeSHAP, shape (n, features + 1): the last column is the base.
+        predictions: shape (n,).
+        leaves: of the first trees of each forest, uint16, shape (n, forests * trees).
+    """
+
+    contributions: np.ndarray
+    predictions: np.ndarray
+    leaves: np.ndarray
+
+    def of(self, part: slice) -> Explained:
+        return Explained(self.contributions[part], self.predictions[part], self.leaves[part])
 
 
 @dataclass(frozen=True)
@@ -55,6 +74,10 @@ class Walk:
     def features(self) -> int:
         return self.flats[0].features
 
+    @property
+    def trees(self) -> int:
+        return sum(flat.trees for flat in self.flats)
+
     @cached_property
     def base(self) -> float:
         """What contributions start from: the mean forest's mean."""
@@ -67,10 +90,7 @@ class Walk:
         if len(rows) < MANY:
             self._predict(rows, told)
             return told
-        share = ROWS * -(-len(rows) // (ROWS * AT_ONCE))
-        parts = [slice(start, start + share) for start in range(0, len(rows), share)]
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            list(pool.map(lambda part: self._predict(rows[part], told[part]), parts))
+        _side_by_side(len(rows), lambda part: self._predict(rows[part], told[part]))
         return told
 
     def leaves(self, matrix: np.ndarray, trees: int) -> np.ndarray:
@@ -79,22 +99,37 @@ class Walk:
         told = np.empty((len(rows), len(self.flats) * trees), dtype=np.uint16)
         room = self._rooms()
         for row, one in zip(rows, told, strict=True):
-            kernel().leaves(*self._bag, _at(row), trees, room.asked, room.moved, _at(one))
+            kernel().leaves(*self._bag, at(row), trees, room.asked, room.moved, at(one))
         return told
 
     def contributions(self, matrix: np.ndarray) -> np.ndarray:
         """TreeSHAP, shape (n, features + 1): the last column is the base."""
+        return self.explained(matrix, 0).contributions
+
+    def explained(self, matrix: np.ndarray, trees: int) -> Explained:
+        """All that one walk tells: contributions, predictions, and the leaves in the first trees."""
         rows = np.ascontiguousarray(matrix, dtype="float64")
-        told = np.empty((len(rows), self.features + 1))
-        told[:, -1] = self.base
-        room = self._rooms()
-        for row, one in zip(rows, told, strict=True):
-            kernel().contributions(*self._bag, _at(_RULE), _at(row), room.asked, room.moved, room.walk, _at(one))
+        told = Explained(
+            contributions=np.empty((len(rows), self.features + 1)),
+            predictions=np.empty(len(rows)),
+            leaves=np.empty((len(rows), len(self.flats) * trees), dtype=np.uint16),
+        )
+        told.contributions[:, -1] = self.base
+        if len(rows) < MANY_REASONS:
+            self._explain(rows, trees, told)
+        else:
+            _side_by_side(len(rows), lambda part: self._explain(rows[part], trees, told.of(part)))
         return told
+
+    def _explain(self, rows: np.ndarray, trees: int, told: Explained) -> None:
+        room, explain = self._rooms(), kernel().contributions
+        for i, row in enumerate(rows):
+            places = (told.contributions[i], told.predictions[i:], told.leaves[i])
+            explain(*self._bag, at(_RULE), at(row), trees, room.asked, room.moved, room.walk, *map(at, places))
 
     def _predict(self, rows: np.ndarray, told: np.ndarray) -> None:
         room = self._rooms()
-        kernel().predict(*self._bag, _at(rows), ctypes.c_int64(len(rows)), room.asked, room.moved, _at(told))
+        kernel().predict(*self._bag, at(rows), ctypes.c_int64(len(rows)), room.asked, room.moved, at(told))
 
     @cached_property
     def _bag(self) -> tuple[Any, ...]:
@@ -118,8 +153,14 @@ class Walk:
             slots = max(flat.slots for flat in self.flats)
             asked, moved = np.empty(ROWS * slots, np.uint16), np.empty(ROWS * self.features)
             self._room.kept = asked, moved, _aligned(MOST_POINTS * (self.features + 1))
-            self._room.asked, self._room.moved, self._room.walk = map(_at, self._room.kept)
+            self._room.asked, self._room.moved, self._room.walk = map(at, self._room.kept)
         return self._room
+
+
+def _side_by_side(count: int, do: Callable[[slice], None]) -> None:
+    share = ROWS * -(-count // (ROWS * AT_ONCE))
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(do, [slice(start, start + share) for start in range(0, count, share)]))
 
 
 class _Kept(ctypes.c_void_p):
@@ -130,7 +171,8 @@ class _Kept(ctypes.c_void_p):
         self.array = array
 
 
-def _at(array: np.ndarray) -> ctypes.c_void_p:
+def at(array: np.ndarray) -> ctypes.c_void_p:
+    """Where the array's numbers lie; whoever calls the kernel keeps the array until the call is over."""
     return ctypes.c_void_p(array.ctypes.data)
 
 
