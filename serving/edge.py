@@ -34,7 +34,7 @@ OWN_WORDS = {
     504: ("timeout", "the request took too long; send fewer homes at once"),
 }
 #: They come by the thousand when they come: one line a second and kind.
-HUSHED = ("busy", "rate-limited", "too-many-wrong-keys")
+HUSHED = ("busy", "not-ready", "rate-limited", "too-many-wrong-keys")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _log = logging.getLogger("bentoml.assay")
 _hushed: dict[str, tuple[float, int]] = {}
