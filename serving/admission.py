@@ -9,6 +9,7 @@ import ipaddress
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from starlette.types import Scope
 
@@ -144,6 +145,7 @@ def _check_is_local(scope: Scope) -> None:
         raise Problem(403, "no-keys-made", detail)
 
 
+@lru_cache(256)
 def is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback

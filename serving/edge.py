@@ -157,9 +157,12 @@ class _Answer:
         records.refused(problem, self._id, self._scope)
         self.status = problem.status
         body = problem.to_json(self._id)
-        wait = retry_after(1) if problem.status in (429, 503, 504) else {}
-        headers = {"Content-Type": CONTENT_TYPE, "Content-Length": str(len(body)), **wait}
-        raw = _raw(headers | self.headers | dict(problem.headers))
+        headers = (
+            {"Content-Type": CONTENT_TYPE, "Content-Length": str(len(body))} | self.headers | dict(problem.headers)
+        )
+        if problem.status in (429, 503, 504) and "Retry-After" not in headers:
+            headers |= retry_after(1)
+        raw = _raw(headers)
         await self._send({"type": "http.response.start", "status": problem.status, "headers": raw})
         await self._send({"type": "http.response.body", "body": body})
 

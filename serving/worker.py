@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import sys
+import time
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
 import uvicorn
 from bentoml._internal.context import server_context
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving import logs
 from serving.protocol import BoundedProtocol
@@ -18,6 +22,8 @@ from serving.wire import end_when_alone, tell
 DRAIN_SECONDS = 8
 KEEP_ALIVE_SECONDS = 20
 BACKLOG = 2048
+#: Seconds to wait for a model, which takes less unless it must be laid out first.
+SETTLE_SECONDS = 5.0
 
 
 class WorkerServer(uvicorn.Server):
@@ -38,16 +44,33 @@ class WorkerServer(uvicorn.Server):
         self.should_exit = True
 
 
+def when_settled(app: ASGIApp, is_settled: Callable[[], bool]) -> ASGIApp:
+    """The app, its start complete only when `is_settled`, or after `SETTLE_SECONDS`. Until then callers are left to
+    workers that can answer, or wait in the socket."""
+
+    async def settling(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_settled(message: Message) -> None:
+            if message["type"] == "lifespan.startup.complete":
+                give_up = time.monotonic() + SETTLE_SECONDS
+                while not is_settled() and time.monotonic() < give_up:
+                    await asyncio.sleep(0.01)
+            await send(message)
+
+        await app(scope, receive, send_settled if scope["type"] == "lifespan" else send)
+
+    return settling
+
+
 def main(fd: int) -> None:
     logs.start()
     end_when_alone()
-    from serving.service import Valuation
+    from serving.service import Valuation, holder
 
     service: Any = Valuation
     server_context.service_type = "entry_service"
     server_context.service_name = service.name
     config = uvicorn.Config(
-        service.to_asgi(),
+        when_settled(service.to_asgi(), lambda: holder.champion is not None or holder.swaps.refused > 0),
         http=BoundedProtocol,
         loop="uvloop",
         ws="none",

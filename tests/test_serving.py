@@ -187,6 +187,11 @@ def test_a_promise_of_a_huge_body_is_refused_before_it_is_sent(server: Server):
         assert caller.recv(65536).startswith(b"HTTP/1.1 413")
 
 
+def test_a_head_that_is_too_large_is_a_431(server: Server):
+    problem_of_head = requests.get(server.url + "/livez", headers={"x-padding": "a" * 70_000}, timeout=60)
+    assert (problem_of_head.status_code, problem_of_head.headers["content-type"]) == (431, PROBLEM)
+
+
 def test_a_poisoned_host_header_changes_no_decision(server: Server):
     for host in ("evil.example/livez?", "a b", "[::1"):
         response = requests.get(server.url + "/nothing", headers={"host": host}, timeout=60)
