@@ -1,0 +1,1 @@
+"""Homes as an Arrow IPC stream, and their values as another."""
