@@ -5,6 +5,7 @@
 
 VENV ?= .venv
 SERVE_PORT ?= 3000
+ADMIN_PORT ?= 3001
 UI_PORT ?= 5000
 
 # DVC runs the stages' commands with $SHELL and finds `python` on the PATH.
@@ -35,6 +36,7 @@ help: ## This list
 	@echo '  PYTHON      the Python to build the environment with (default: the first of 3.11 to 3.13 found)'
 	@echo '  VENV        where the environment lives (default: .venv)'
 	@echo '  SERVE_PORT  port of the endpoint (default: 3000)'
+	@echo '  ADMIN_PORT  port of its metrics and status (default: 3001)'
 	@echo '  UI_PORT     port of the MLflow UI (default: 5000)'
 
 run: repro scorecard serve ## All of it: environment, line, scorecard, served endpoint and MLflow UI
@@ -75,7 +77,7 @@ sign: env ## After the key was lost: a new one, and every version that the ledge
 
 serve: env ## The endpoint and the MLflow UI on loopback, with an answered example, until Ctrl-C
 	@python -m serving.layouts || true # a server without a champion starts, and says what is missing
-	@python -m serving.launch --port $(SERVE_PORT) --ui-port $(UI_PORT)
+	@python -m serving.launch --port $(SERVE_PORT) --admin-port $(ADMIN_PORT) --ui-port $(UI_PORT)
 
 ui: env ## The MLflow UI alone
 	@python -m serving.launch --only ui --ui-port $(UI_PORT)

@@ -83,11 +83,12 @@ def appraise(
     """
     if not homes:
         return []
-    view = valuer.view(valuer.columns(homes), as_of)
+    explain = reasons or comparables > 0
+    view = valuer.view(valuer.columns(homes), as_of, explain)
     values, ranges = valuer.told(view), valuer.ranges(view)
     deviation, chance = valuer.certainty(view, RIGHT_WITHIN)
     far = valuer.spread.remoteness(view.matrix)
-    log_bases, parts = valuer.parts(view) if reasons or comparables else (np.empty(0), ())
+    log_bases, parts = valuer.parts(view) if explain else (np.empty(0), ())
     base_meaning = f"the typical home of {valuer.market.label} on {valuer.base_day(as_of)}"
     told = []
     for i, home in enumerate(homes):

@@ -22,7 +22,7 @@ import numpy as np
 
 from models.features import Features
 from models.kernel.flat import flatten
-from models.kernel.walk import Walk
+from models.kernel.walk import Explained, Walk
 
 if TYPE_CHECKING:  # a server whose forests are flat answers without LightGBM, which takes over a second to import
     import lightgbm as lgb
@@ -96,6 +96,12 @@ class Bag:
     def contributions(self, matrix: np.ndarray) -> np.ndarray:
         """TreeSHAP (Lundberg et al. 2020), shape (n, features + 1): the last column is the mean forest's base."""
         return self._mean(matrix, pred_contrib=True) if self.walk is None else self.walk.contributions(matrix)
+
+    def explained(self, matrix: np.ndarray) -> Explained:
+        """Predictions, contributions and first leaves, which a walk tells all at once."""
+        if self.walk is not None:
+            return self.walk.explained(matrix, FIRST_TREES)
+        return Explained(self.contributions(matrix), self.predict(matrix), self.first_leaves(matrix))
 
     def first_leaves(self, matrix: np.ndarray) -> np.ndarray:
         """The leaf of each home in the first trees of every forest; shape (n, trees)."""

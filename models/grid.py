@@ -148,7 +148,10 @@ def comparables(
 
 def _beside(valuer: Valuer, home: Mapping[str, Any], view: View, i: int, count: int) -> Beside:
     month, day = int(view.months[i]), view.days[i]
-    leaves = leaves_of(valuer.bag, view.matrix[[i]])[:, 0]
+    if view.explained is None:
+        leaves = leaves_of(valuer.bag, view.matrix[[i]])[:, 0]
+    else:
+        leaves = view.explained.leaves[i].astype(np.uint16)
     grid, known = valuer.grid, valuer.evidence.laid(month)
     own = np.array(known.sales_of(home.get("property_id")), dtype=np.int64)
     if grid is not None and grid.month == month:
@@ -165,7 +168,7 @@ def _beside(valuer: Valuer, home: Mapping[str, Any], view: View, i: int, count: 
 def _as_never_sold(valuer: Valuer, sales: np.ndarray, day: date) -> tuple[np.ndarray, np.ndarray]:
     """`apart` and `groups` of the memory's sales at these positions."""
     sold = valuer.memory.sales.iloc[sales]
-    view = valuer.view(sold[list(valuer.market.field_names)], day)
+    view = valuer.view(sold[list(valuer.market.field_names)], day, explain=True)
     _, amounts = valuer.amounts(view)
     groups = np.zeros((len(sales), len(valuer.groups)))
     for amount, group in zip(amounts.T, valuer.group_of_part, strict=True):  # in this order, alone or with others

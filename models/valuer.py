@@ -19,6 +19,7 @@ from models.features import Features, homes_frame
 from models.forest import Bag
 from models.grid import Grid
 from models.hedonic import Homes
+from models.kernel.walk import Explained
 from models.market import Market
 from models.memory import SaleMemory, month_period
 from models.reasons import Part
@@ -52,6 +53,7 @@ class View:
         drift, local_drift: how far later sales say the model is off, everywhere and in the neighbourhood.
         steepness: the share of a home's standing by which they say better homes there are off.
         spread: how large an error of the value to expect.
+        explained: what the forests' walk tells beside their mean, where it was asked for.
     """
 
     days: np.ndarray
@@ -64,6 +66,7 @@ class View:
     local_drift: np.ndarray
     steepness: np.ndarray
     spread: np.ndarray
+    explained: Explained | None = None
 
     @property
     def standing(self) -> np.ndarray:
@@ -155,8 +158,12 @@ class Valuer:
         """Values as they are told, shape (n,)."""
         return self._rounded(np.exp(view.log_value))
 
-    def view(self, homes: Homes, as_of: Sequence[date] | pd.Series | date) -> View:
-        """Raises AsOfError as `value` does."""
+    def view(self, homes: Homes, as_of: Sequence[date] | pd.Series | date, explain: bool = False) -> View:
+        """Raises AsOfError as `value` does.
+
+        Args:
+            explain: whether `parts` will be asked for; the forests are then walked but once.
+        """
         columns = homes_frame(homes, self.market)
         count = len(next(iter(columns.values())))
         days = np.asarray([as_of] * count if isinstance(as_of, date) else as_of, dtype="datetime64[D]")
@@ -166,8 +173,10 @@ class Valuer:
         level, facts = starting_point(self.memory, columns, days)
         months = self.memory.months(days)
         drift, local_drift, steepness = self._drift(columns, months)
-        forests, spread = self.bag.predict(matrix), self.spread.of(matrix)
-        return View(days, months, matrix, level, facts, forests, drift, local_drift, steepness, spread)
+        explained = self.bag.explained(matrix) if explain else None
+        forests = self.bag.predict(matrix) if explained is None else explained.predictions
+        spread = self.spread.of(matrix)
+        return View(days, months, matrix, level, facts, forests, drift, local_drift, steepness, spread, explained)
 
     def with_facts(self, view: View, homes: Homes) -> View:
         """The same homes on the same days with other facts that have no say in the evidence: those with a direction."""
@@ -176,7 +185,7 @@ class Valuer:
         matrix = np.hstack([self.features.facts(columns), evidence])
         _, facts = starting_point(self.memory, columns, view.days)
         forests, spread = self.bag.predict(matrix), self.spread.of(matrix)
-        return replace(view, matrix=matrix, facts=facts, forests=forests, spread=spread)
+        return replace(view, matrix=matrix, facts=facts, forests=forests, spread=spread, explained=None)
 
     def columns(self, homes: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
         """Homes as a caller sends them, as the columns that `value` and `view` take."""
@@ -226,9 +235,9 @@ class Valuer:
     def amounts(self, view: View) -> tuple[np.ndarray, np.ndarray]:
         """What leads from the level of the day to each log value: the mean forest's base, shape (n,), and all parts
         but the index, in log price, shape (n, parts)."""
-        contributions = self.bag.contributions(view.matrix)
-        fields = len(self.market.fields)
-        contributions[:, :fields] += view.facts
+        explained = view.explained or self.bag.explained(view.matrix)
+        contributions = explained.contributions.copy()
+        contributions[:, : len(self.market.fields)] += view.facts
         later = (view.drift, view.local_drift, view.steepness * view.standing)
         return contributions[:, -1], np.column_stack([*later, contributions[:, :-1]])
 

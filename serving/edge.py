@@ -71,6 +71,8 @@ class Edge:
         route = route_of(scope["path"], scope["method"], headers)
         caller = self._guard.admit(scope, route, headers)
         answer.headers |= caller.headers
+        notes: Notes = scope["state"]["notes"]
+        notes.key_id = caller.key_id
         scope["state"]["caller"] = caller.name
         body = await self._bodies.read(receive, route)
         if body is None:
@@ -78,13 +80,16 @@ class Edge:
         if route.lane is None:
             await self._answer(scope, _replay(body, receive), answer)
             return
-        scope["state"]["notes"].lap("read")
+        notes.lap("read")
         slots = self._lanes[route.lane]
         await slots.take(caller.name)
+        notes.lap(None)
+        records.slots_taken(route.lane, slots.used, slots.waiting)
         try:
             await self._work(route, scope, _replay(body, receive), answer)
         finally:
             slots.give_back()
+            records.slots_taken(route.lane, slots.used, slots.waiting)
 
     async def _work(self, route: Route, scope: Scope, receive: Receive, answer: _Answer) -> None:
         """Within the time for it: then the caller is told, and what still runs keeps its slot until it notices."""

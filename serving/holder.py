@@ -8,7 +8,6 @@ one that was first makes the layout for all. Whatever is wrong with the new vers
 from __future__ import annotations
 
 import gc
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -17,7 +16,6 @@ from dataclasses import dataclass
 from serving import records
 from serving.champion import Champion, NoChampion, Pointer
 from serving.layouts import Layouts
-from serving.logs import tell
 
 #: Seconds between two looks at the pointer; a look costs microseconds.
 LOOK = 0.2
@@ -68,7 +66,7 @@ class Holder:
             try:
                 self.look()
             except Exception:
-                tell("request-failed", logging.ERROR, trace=True, doing="looking at the pointer")
+                records.look_failed()
             if self._stopping.wait(LOOK):
                 return
 
@@ -107,7 +105,7 @@ class Holder:
         self.swaps.why = why
         if self.champion is None:
             self.missing = why
-        records.model_refused(NoChampion(why), self.champion)
+        records.model_refused(why, self.champion)
 
     def _still_refused(self) -> bool:
         return self._refused is not None and time.monotonic() - self._refused[1] < AGAIN

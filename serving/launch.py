@@ -80,9 +80,11 @@ class Part:
             )
 
 
-def endpoint(port: int) -> Part:
-    command = ("bentoml", "serve", "serving.service:Valuation", "--host", HOST, "--port", str(port))
-    return Part("endpoint", "the endpoint", port, "SERVE_PORT", "/livez", command)
+def endpoint(port: int, admin_port: int | None) -> Part:
+    admin = () if admin_port is None else ("--admin-port", str(admin_port))
+    return Part(
+        "endpoint", "the endpoint", port, "SERVE_PORT", "/livez", ("serving.server", "--port", str(port), *admin)
+    )
 
 
 def mlflow_ui(port: int, store: str) -> Part:
@@ -93,6 +95,7 @@ def mlflow_ui(port: int, store: str) -> Part:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m serving.launch", description=__doc__)
     parser.add_argument("--port", type=int, default=3000, help="of the endpoint")
+    parser.add_argument("--admin-port", type=int, help="of the endpoint's pages for operators")
     parser.add_argument("--ui-port", type=int, default=5000, help="of the MLflow UI")
     parser.add_argument("--only", choices=("endpoint", "ui"), help="start this one alone")
     options = parser.parse_args(arguments)
@@ -101,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     remote = store if urlsplit(store).scheme in ("http", "https") else None
     parts = []
     if options.only != "ui":
-        parts.append(endpoint(options.port))
+        parts.append(endpoint(options.port, options.admin_port))
     if options.only != "endpoint" and remote is None:
         parts.append(mlflow_ui(options.ui_port, store))
     if not parts:

@@ -59,15 +59,23 @@ def tell(
 
 
 class Seldom:
-    """Lets a line about a lasting trouble through once in `PAUSE` seconds."""
+    """Lets a line about a lasting trouble through once in so many seconds.
 
-    def __init__(self) -> None:
+    Attributes:
+        skipped: how many it did not let through before the last that it did.
+    """
+
+    def __init__(self, seconds: float = PAUSE) -> None:
+        self._seconds = seconds
         self._next = 0.0
+        self._skipping = self.skipped = 0
 
     def now(self) -> bool:
         if (moment := time.monotonic()) < self._next:
+            self._skipping += 1
             return False
-        self._next = moment + PAUSE
+        self._next = moment + self._seconds
+        self.skipped, self._skipping = self._skipping, 0
         return True
 
 

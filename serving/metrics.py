@@ -28,6 +28,8 @@ from prometheus_client.registry import Collector  # noqa: E402
 BUCKETS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1, 2)
 #: What an answer is made of, in order.
 STAGES = ("read", "parse", "features", "forests", "reasons", "comparables", "appraise", "encode")
+#: Whose slots work takes: of one home, or of many.
+LANES = ("one", "many")
 CACHES = ("answers", "features", "validators")
 SWAPS = ("served", "refused")
 #: The figures of the gate that are told: median absolute error as a share of the price, and the COD.
@@ -51,9 +53,9 @@ _STAGE = Summary("assay_stage_seconds", "Time spent on one stage of an answer", 
 STAGE = {stage: _STAGE.labels(stage) for stage in STAGES}
 _CACHE = Counter("assay_cache", "Look-ups in a cache", ("cache", "outcome"), registry=registry)
 CACHE = {(cache, hit): _CACHE.labels(cache, "hit" if hit else "miss") for cache in CACHES for hit in (True, False)}
-SLOTS = _sum_of_workers("assay_slots", "Slots for work that there are")
-SLOTS_USED = _sum_of_workers("assay_slots_used", "Slots in use")
-WAITING = _sum_of_workers("assay_requests_waiting", "Requests that wait for a slot")
+_USED = _sum_of_workers("assay_slots_used", "Slots in use, by lane", ("lane",))
+_WAITING = _sum_of_workers("assay_requests_waiting", "Requests that wait for a slot, by lane", ("lane",))
+SLOTS_USED, WAITING = ({lane: gauge.labels(lane) for lane in LANES} for gauge in (_USED, _WAITING))
 EVENTS_WRITTEN = Counter("assay_events_written", "Events of answers handed to the disk", registry=registry)
 EVENTS_LOST = Counter("assay_events_lost", "Events of answers that will never be on disk", registry=registry)
 EVENTS_WAITING = _sum_of_workers("assay_events_waiting", "Events in memory, not yet written")

@@ -34,7 +34,7 @@ class Valued:
     def of(
         cls, told_id: str, home: Mapping[str, Any], as_of: date, appraisal: Appraisal, part: int | str | None = None
     ) -> Valued:
-        return cls(told_id, home, as_of, appraisal.value, appraisal.ranges, part=part)
+        return cls(told_id, home, as_of, appraisal.value, appraisal.ranges, appraisal.features, part)
 
 
 @dataclass(slots=True)

@@ -119,7 +119,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.abort()
             return
         unsent = self.transport.get_write_buffer_size()
-        if unsent == 0 or self._unsent == 0 or unsent <= self._unsent - HIGH_WATER_LIMIT:
+        stands = unsent and self._unsent - HIGH_WATER_LIMIT < unsent <= self._unsent  # more than before: written anew
+        if not stands:
             self._unsent, self._unsent_since = unsent, now
         elif now - self._unsent_since > WRITE_SECONDS:
             self.transport.abort()

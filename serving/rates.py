@@ -53,7 +53,7 @@ class Rates:
     def _take(self, cell: int, per_minute: int) -> Bucket:
         now = time.monotonic()
         each = MINUTE / per_minute
-        full_at = min(max(self._full_at[cell], now), now + MINUTE) + each
+        full_at = max(self._full_at[cell], now) + each
         if (beyond := full_at - now - MINUTE) > 1e-9:
             return Bucket(False, 0, beyond)
         self._full_at[cell] = full_at

@@ -21,12 +21,15 @@ from serving import logs, metrics
 from serving.breaker import open_breakers
 from serving.champion import Champion
 from serving.journal import Journal, folder_of_events
-from serving.logs import tell
+from serving.logs import Seldom, tell
 from serving.notes import Notes, Valued
 from serving.problems import Problem, showable
 
 #: The version of our interface, as events cite it.
 API = "1"
+#: Refusals that come by the thousand when they come: one line a second and kind.
+HUSHED = {slug: Seldom(1.0) for slug in ("busy", "rate-limited", "too-many-wrong-keys")}
+_exhausted = Seldom()
 _journal: Journal | None = None
 _tracing: ModuleType | None = None
 _counted: dict[tuple[str, int | None], Any] = {}
@@ -80,18 +83,28 @@ def model_serves(champion: Champion) -> None:
     tell("model-serving", **{name: champion.cited[name] for name in ("name", "version", "digest", "memory_end")})
 
 
-def model_refused(why: Exception, serving: Champion | None) -> None:
+def model_refused(why: str, serving: Champion | None) -> None:
     """A model that was to serve can't; `serving` is the one that goes on, if there is any."""
     metrics.SWAP["refused"].inc()
     if serving is None:
-        tell("no-champion", logging.ERROR, why=str(why))
+        tell("no-champion", logging.ERROR, why=why)
     else:
-        tell("swap-refused", logging.ERROR, why=str(why), serving=serving.digest)
+        tell("swap-refused", logging.ERROR, why=why, serving=serving.digest)
+
+
+def look_failed() -> None:
+    """The pointer to the promoted model could not be looked at, for a reason nobody thought of."""
+    tell("look-failed", logging.ERROR, trace=True)
 
 
 def refused(problem: Problem, request_id: str, scope: Scope) -> None:
     """One line a refusal; what the caller sent stands in it only as escaped, shortened JSON."""
     metrics.REFUSALS.labels(problem.slug).inc()
+    if problem.slug == "busy" and _exhausted.now():
+        tell("slots-exhausted", logging.WARNING, refused_before=_exhausted.skipped)
+    hushed = HUSHED.get(problem.slug)
+    if hushed is not None and not hushed.now():
+        return
     told: dict[str, Any] = {
         "status": problem.status,
         "problem": problem.slug,
@@ -101,6 +114,8 @@ def refused(problem: Problem, request_id: str, scope: Scope) -> None:
     }
     if problem.errors:
         told["fields"] = [[error.field, showable(error.value)] for error in problem.errors[:5]]
+    if hushed is not None:
+        told["more_since_last"] = hushed.skipped
     level = logging.WARNING if problem.status >= 500 else logging.INFO
     tell("request-refused", level, request_id=request_id, **told)
 
@@ -137,6 +152,12 @@ def finished(notes: Notes, route: str, status: int | None, scope: Scope) -> None
         _tracing.trace(notes, route, status, scope)
     if status is not None and status < 400:
         answered(notes, route)
+
+
+def slots_taken(lane: str, used: int, waiting: int) -> None:
+    """How much goes on in one lane of this worker."""
+    metrics.SLOTS_USED[lane].set(used)
+    metrics.WAITING[lane].set(waiting)
 
 
 def degraded() -> list[str]:

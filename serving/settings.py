@@ -10,6 +10,7 @@ from pathlib import Path
 SETTINGS: Mapping[str, str] = {
     "ASSAY_CHAMPION": "the pointer to the promoted model",
     "ASSAY_KEY": "the public key of whoever promotes models",
+    "ASSAY_LAYOUTS": "the folder of what is laid out for serving",
     "ASSAY_EVENTS": "the folder of the events of answers",
     "ASSAY_API_KEYS": "the file of API keys",
 }

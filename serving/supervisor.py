@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from serving import metrics_folder
-from serving.doorman import turn_away
+from serving.doorman import Doorman
 from serving.rates import RATES_FD
 from serving.wire import WIRE_FD
 
@@ -157,7 +157,8 @@ class Supervisor:
 
     async def _drain(self, keepers: list[asyncio.Task[None]]) -> None:
         """Requests in flight are answered, new ones are told to come again, and then everybody ends."""
-        doorman = await asyncio.start_server(turn_away, sock=self._listener.dup())
+        doorman = Doorman()
+        await doorman.open(self._listener)
         for worker in self._workers:
             with contextlib.suppress(ProcessLookupError):
                 worker.process.terminate()
@@ -166,5 +167,4 @@ class Supervisor:
             _log.error("worker %s did not end within %g seconds and is killed", worker.process.pid, STOP_SECONDS)
             worker.process.kill()
         await asyncio.gather(*late)
-        doorman.close()
-        self._listener.close()
+        await doorman.close()

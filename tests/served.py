@@ -222,6 +222,7 @@ def environment(place: Path) -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
     ours = {"BENTOML_HOME": str(place / "bentoml"), "ASSAY_CHAMPION": str(place / "champion.json"), "HOME": str(place)}
     ours |= {"ASSAY_KEY": str(key_of(place)), "ASSAY_EVENTS": str(place / "events")}
+    ours["ASSAY_LAYOUTS"] = str(place / "layouts")
     return kept | ours | {"BENTOML_DO_NOT_TRACK": "True", "OMP_WAIT_POLICY": "passive"}
 
 
@@ -300,7 +301,7 @@ def free_port() -> int:
 
 def copied(place: Path, to: Path) -> dict[str, str]:
     """The store and the pointer of `place` under another folder, to be damaged there."""
-    shutil.copytree(place, to)
+    shutil.copytree(place, to, ignore=shutil.ignore_patterns("layouts", "events"))
     return environment(to)
 
 

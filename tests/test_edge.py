@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from serving import routes
 from serving.api import create_app
 from serving.edge import Edge
+from serving.problems import Problem
 
 MOST_BYTES = routes.ROUTES["/value"].most_bytes
 LOCAL = {"client": ("127.0.0.1", 5), "server": ("127.0.0.1", 3000)}
@@ -107,3 +108,56 @@ def test_a_failure_of_ours_is_a_500_that_tells_nothing_but_its_id(caplog: Any):
     assert start["status"] == problem["status"] == 500
     assert "champion" not in body["body"].decode()
     assert problem["request_id"] in caplog.text
+
+
+def test_work_that_takes_too_long_is_a_504_at_once_and_learns_that_it_shall_stop(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(routes, "ROUTES", {"/value": replace(routes.ROUTES["/value"], work_seconds=0.05)})
+    stopped: list[Problem] = []
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        deadline = scope["state"]["deadline"]
+        try:
+            for _ in range(100):
+                deadline.check()
+                await asyncio.sleep(0.01)
+        except Problem as problem:
+            stopped.append(problem)
+        await echo(scope, receive, send)
+
+    start, body = call([chunk(b"{}")], slow)
+    assert start["status"] == json.loads(body["body"])["status"] == 504
+    assert [problem.status for problem in stopped] == [504]
+
+
+def test_an_app_that_breaks_is_a_500_that_tells_nothing_but_its_id(caplog: Any):
+    async def broken(scope: Scope, receive: Receive, send: Send) -> None:
+        raise RuntimeError("secret")
+
+    start, body = call([chunk(b"{}")], broken)
+    assert start["status"] == 500
+    assert "secret" not in body["body"].decode()
+    assert json.loads(body["body"])["request_id"] in caplog.text
+
+
+@pytest.mark.parametrize("name", [b"content-type", b"content-length", b"host", b"authorization"])
+def test_a_header_that_must_be_single_is_refused_when_it_is_not(name: bytes):
+    assert call([chunk(b"{}")], headers=[JSON, (name, b"a"), (name, b"b")])[0]["status"] == 400
+
+
+@pytest.mark.parametrize("server", [("192.0.2.7", 3000), ("::", 3000), ("2001:db8::1", 3000)])
+def test_without_keys_only_this_machine_is_answered(server: tuple[str, int]):
+    assert call([chunk(b"{}")], server=server)[0]["status"] == 403
+    assert call(server=server, path="/livez", method="GET", headers=[])[0]["status"] == 200
+
+
+def test_a_batch_may_come_as_lines_or_as_arrow_and_a_single_home_may_not():
+    for kind in (b"application/x-ndjson", b"application/vnd.apache.arrow.stream"):
+        headers = [(b"content-type", kind)]
+        assert call([chunk(b"{}")], path="/value_batch", headers=headers)[0]["status"] == 200
+        assert call([chunk(b"{}")], path="/value", headers=headers)[0]["status"] == 415
+
+
+def test_a_route_with_an_id_stands_for_any_but_the_empty_one(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(routes, "ROUTES", {"/kept/{id}": routes.Route()})
+    for path, status in (("/kept/a", 200), ("/kept/", 404), ("/kept", 404), ("/kept/a/b", 404)):
+        assert call(path=path, method="GET", headers=[])[0]["status"] == status

@@ -65,18 +65,19 @@ def test_workers_add_up_and_one_that_is_killed_takes_what_it_held_with_it(tmp_pa
             one.do("metrics.begin()")
             one.do("metrics.REQUESTS.labels('/value', '200').inc(3)")
             one.do("metrics.SECONDS.labels('/value').observe(0.004)")
-            one.do("metrics.SLOTS_USED.set(2)")
+            one.do("metrics.SLOTS_USED['one'].set(2)")
             one.page()
         requests = 'assay_requests_total{route="/value",status="200"}'
+        slots = 'assay_slots_used{lane="one"}'
         told = second.page()
-        assert (told[requests], told["assay_slots_used"], told["assay_workers"]) == (6, 4, 2)
+        assert (told[requests], told[slots], told["assay_workers"]) == (6, 4, 2)
         assert told['assay_request_seconds_bucket{le="0.005",route="/value"}'] == 2
         assert told['assay_request_seconds_bucket{le="0.003",route="/value"}'] == 0
         assert first.page().keys() == told.keys()
         first.process.kill()
         first.process.wait()
         told = second.page()
-        assert (told[requests], told["assay_slots_used"], told["assay_workers"]) == (6, 2, 1)
+        assert (told[requests], told[slots], told["assay_workers"]) == (6, 2, 1)
         assert told["assay_worker_starts_total"] == 2
     assert prepare(tmp_path / "metrics") == env
     assert list((tmp_path / "metrics").iterdir()) == []

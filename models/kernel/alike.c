@@ -76,7 +76,7 @@ int32_t weightiest(int32_t trees, int32_t sales, int32_t known, int32_t most_lea
         }
         left = left > s->each ? left - s->each : 0.0;
         since += s->count;
-        if (done < trees && since < many) continue; /* looking through them costs as much as that */
+        if (done < trees && since < 6 * many) continue; /* looking through them costs as much as that */
         since = 0;
         for (int32_t i = 0; i < owned; i++) weight[own[i]] = weight[own[i]] > 0.0 ? 1e-300 : 0.0;
         double bar = kth(weight, fading, touched, many, k, top) * (1 - 1e-9), more = left * (1 + 1e-9);

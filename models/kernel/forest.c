@@ -181,7 +181,8 @@ static const struct {
     double from, times;
 } SIDE[2] = {{0.0, 1.0}, {1.0, -1.0}};
 
-/* The walk through a tree whose quadrature has N points; adds to `told`, features + 1 vectors of N, before weights.
+/* The walk through a tree whose quadrature has N points: the home's leaf, and the contributions, before weights, added
+ * to `told`, features + 1 vectors of N.
  * An edge's factor is t + (1 - t) z where the home passes it and (1 - t) z where not; an edge that asks again of a
  * feature takes the place of the one above. With `passed` 1 / factor where the home passes an edge and 0 where not,
  * (o - z) / factor is (passed - 1) / (1 - t) in both cases. Where the one above is not passed, nothing below it asks
@@ -189,7 +190,8 @@ static const struct {
  * Branches would cost more than the few products by one. */
 #define WALK(N)                                                                                                        \
     typedef double v##N __attribute__((vector_size(8 * N)));                                                           \
-    static void walk_##N(const forest *f, int32_t tree, const uint16_t *asked, const double *t, v##N *restrict told)   \
+    static int32_t walk_##N(const forest *f, int32_t tree, const uint16_t *asked, const double *t,                     \
+                            v##N *restrict told)                                                                       \
     {                                                                                                                  \
         const node *nodes = f->nodes + f->node_start[tree];                                                            \
         int32_t count = f->node_start[tree + 1] - f->node_start[tree], nobody = f->features;                           \
@@ -206,6 +208,7 @@ static const struct {
         z[0] = 1.0;                                                                                                    \
         lost[0] = 0;                                                                                                   \
         hot[0] = 1;                                                                                                    \
+        uint32_t here = count ? 0 : FIRST_LEAF;                                                                        \
         for (int32_t i = 0; i < count; i++) {                                                                          \
             const node *n = nodes + i;                                                                                 \
             uint32_t side = asked[n->slot] > n->rank, edge = n->earlier + 1u, over = edge >> 1; /* 0: none above */    \
@@ -214,6 +217,7 @@ static const struct {
             double stay = (SIDE[1 - side].from + SIDE[1 - side].times * n->share) * z[from];                           \
             v##N open = way[i] * passed[from], factor = at[in_vain] + rest[in_vain] * go;                              \
             hot[i + 1] = (uint16_t)side;                                                                               \
+            here = (uint32_t)i == here ? n->child[side] : here;                                                        \
             lost[i + 1] = (uint8_t)in_vain;                                                                            \
             above[i + 1] = (uint16_t)from;                                                                             \
             z[i + 1] = go;                                                                                             \
@@ -228,6 +232,7 @@ static const struct {
             way[i] = both;                                                                                             \
             told[lost[i + 1] ? nobody : n->feature] += gone * passed[i + 1] - both * passed[above[i + 1]];             \
         }                                                                                                              \
+        return (int32_t)here - FIRST_LEAF;                                                                             \
     }
 
 WALK(4)
@@ -239,28 +244,35 @@ typedef struct {
     double points[28], weights[28]; /* of 4, 8 and 16 points, one after the other */
 } rule;
 
-/* The mean forest's contributions to one home, without the base: features numbers. `room` holds 28 * (features + 1)
- * doubles, aligned to a cache line. */
+/* The mean forest's contributions to one home, without the base: features numbers; what it predicts; and the home's
+ * leaf in the first `trees` trees of each forest. `room` holds 28 * (features + 1) doubles, aligned to a cache line. */
 void contributions(const forest *bag, int32_t forests, const double *aside, const rule *q, const double *row,
-                   uint16_t *asked, double *moved, double *room, double *told)
+                   int32_t trees, uint16_t *asked, double *moved, double *room, double *told, double *predicted,
+                   uint16_t *leaf)
 {
-    int32_t features = bag->features;
-    int32_t each = features + 1; /* one for what is in vain */
+    int32_t features = bag->features, each = features + 1; /* one for what is in vain */
     double *sixteen = room, *eight = sixteen + 16 * each, *four = eight + 8 * each;
     memset(room, 0, 28 * each * sizeof(double));
+    double total = 0.0;
     for (int32_t k = 0; k < forests; k++) {
         const forest *f = bag + k;
+        double one = 0.0;
         step_aside(row, aside + k * features, features, moved);
         ask(f, moved, asked);
         for (int32_t i = 0; i < f->trees; i++) {
+            int32_t at;
             if (f->points[i] == 4)
-                walk_4(f, i, asked, q->points, (v4 *)four);
+                at = walk_4(f, i, asked, q->points, (v4 *)four);
             else if (f->points[i] == 8)
-                walk_8(f, i, asked, q->points + 4, (v8 *)eight);
+                at = walk_8(f, i, asked, q->points + 4, (v8 *)eight);
             else
-                walk_16(f, i, asked, q->points + 12, (v16 *)sixteen);
+                at = walk_16(f, i, asked, q->points + 12, (v16 *)sixteen);
+            one += f->value[f->leaf_start[i] + at];
+            if (i < trees) leaf[k * trees + i] = (uint16_t)at;
         }
+        total += one;
     }
+    *predicted = total / forests;
     for (int32_t j = 0; j < features; j++) {
         double sum = 0.0;
         for (int k = 0; k < 4; k++) sum += q->weights[k] * four[4 * j + k];

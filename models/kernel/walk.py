@@ -41,6 +41,24 @@ def kernel() -> ctypes.CDLL:
 
 
 @dataclass(frozen=True)
+class Explained:
+    """What a walk through all trees tells of homes.
+
+    Attributes:
+        contributions: TreeSHAP, shape (n, features + 1): the last column is the base.
+        predictions: shape (n,).
+        leaves: of the first trees of each forest, uint16, shape (n, forests * trees).
+    """
+
+    contributions: np.ndarray
+    predictions: np.ndarray
+    leaves: np.ndarray
+
+    def of(self, part: slice) -> Explained:
+        return Explained(self.contributions[part], self.predictions[part], self.leaves[part])
+
+
+@dataclass(frozen=True)
 class Walk:
     """Flat forests that are asked together: each about the home moved by its row of `aside`; safe from many threads.
 
@@ -86,19 +104,28 @@ class Walk:
 
     def contributions(self, matrix: np.ndarray) -> np.ndarray:
         """TreeSHAP, shape (n, features + 1): the last column is the base."""
+        return self.explained(matrix, 0).contributions
+
+    def explained(self, matrix: np.ndarray, trees: int) -> Explained:
+        """All that one walk tells: contributions, predictions, and the leaves in the first trees."""
         rows = np.ascontiguousarray(matrix, dtype="float64")
-        told = np.empty((len(rows), self.features + 1))
-        told[:, -1] = self.base
+        told = Explained(
+            contributions=np.empty((len(rows), self.features + 1)),
+            predictions=np.empty(len(rows)),
+            leaves=np.empty((len(rows), len(self.flats) * trees), dtype=np.uint16),
+        )
+        told.contributions[:, -1] = self.base
         if len(rows) < MANY_REASONS:
-            self._contribute(rows, told)
+            self._explain(rows, trees, told)
         else:
-            _side_by_side(len(rows), lambda part: self._contribute(rows[part], told[part]))
+            _side_by_side(len(rows), lambda part: self._explain(rows[part], trees, told.of(part)))
         return told
 
-    def _contribute(self, rows: np.ndarray, told: np.ndarray) -> None:
-        room = self._rooms()
-        for row, one in zip(rows, told, strict=True):
-            kernel().contributions(*self._bag, at(_RULE), at(row), room.asked, room.moved, room.walk, at(one))
+    def _explain(self, rows: np.ndarray, trees: int, told: Explained) -> None:
+        room, explain = self._rooms(), kernel().contributions
+        for i, row in enumerate(rows):
+            places = (told.contributions[i], told.predictions[i:], told.leaves[i])
+            explain(*self._bag, at(_RULE), at(row), trees, room.asked, room.moved, room.walk, *map(at, places))
 
     def _predict(self, rows: np.ndarray, told: np.ndarray) -> None:
         room = self._rooms()

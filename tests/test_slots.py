@@ -1,0 +1,74 @@
+"""Slots for work: bounded, given to callers in turn, and never lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from serving.problems import Problem
+from serving.slots import Slots
+
+
+async def work(slots: Slots, caller: str, done: list[str], seconds: float = 0.0) -> str:
+    """Takes a slot, works, gives it back; how it ended."""
+    try:
+        await slots.take(caller)
+    except Problem as problem:
+        return f"{problem.status}" if int(problem.headers["Retry-After"]) >= 1 else "no hint"
+    try:
+        await asyncio.sleep(seconds)
+        done.append(caller)
+        return "done"
+    finally:
+        slots.give_back()
+
+
+def run(slots: Slots, callers: str, seconds: float = 0.0) -> tuple[Counter[str], list[str]]:
+    done: list[str] = []
+
+    async def all_at_once() -> list[str]:
+        return await asyncio.gather(*(work(slots, caller, done, seconds) for caller in callers))
+
+    return Counter(asyncio.run(all_at_once())), done
+
+
+def test_what_comes_at_the_same_moment_runs_waits_or_is_refused():
+    assert run(Slots(2, waiting=3, patience=5), "a" * 9)[0] == {"done": 5, "503": 4}
+
+
+def test_all_slots_are_free_again_afterwards():
+    slots = Slots(2, waiting=3, patience=5)
+    for _ in range(3):
+        assert run(slots, "a" * 9)[0]["done"] == 5
+
+
+def test_callers_take_turns():
+    _, done = run(Slots(1, waiting=20, patience=5), "aaaaaaabc", 0.001)
+    assert done[:4] in (["a", "a", "b", "c"], ["a", "a", "c", "b"])
+
+
+def test_one_who_asks_much_loses_his_place_to_one_who_asks_little():
+    outcome, done = run(Slots(1, waiting=4, patience=5), "aaaaaaaabb", 0.001)
+    assert outcome == {"done": 5, "503": 5}
+    assert Counter(done) == {"a": 3, "b": 2}
+
+
+def test_nobody_waits_longer_than_patience():
+    assert run(Slots(1, waiting=4, patience=0.05), "aaa", 0.4)[0] == {"done": 1, "503": 2}
+
+
+@pytest.mark.parametrize("cancelled_after", [0.0, 0.01, 0.05])
+def test_a_caller_who_is_cancelled_keeps_nothing(cancelled_after: float):
+    async def scenario() -> None:
+        slots = Slots(1, waiting=4, patience=5)
+        done: list[str] = []
+        tasks = [asyncio.create_task(work(slots, caller, done, 0.03)) for caller in "abc"]
+        await asyncio.sleep(cancelled_after)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert await asyncio.gather(*(work(slots, "d", done) for _ in range(5))) == ["done"] * 5
+
+    asyncio.run(scenario())
