@@ -22,15 +22,13 @@ from serving.parts import ALL, Parts
 _WRITTEN_OTHERWISE = re.compile(rb"\de|0\.000|\x7f")
 
 
-def answer(
-    champion: Champion, told_id: str, as_of: date, appraisal: Appraisal, parts: Parts = ALL
-) -> dict[str, Any]:
+def answer(champion: Champion, told_id: str, as_of: date, appraisal: Appraisal, parts: Parts = ALL) -> dict[str, Any]:
     """The parts that were asked for, in their order.
 
     Raises:
         ValueError: when the value or a range is no amount of money, which must never be told.
     """
-    _check(appraisal)
+    check(appraisal)
     told: dict[str, Any] = {"id": told_id}
     if "value" in parts:
         told["value"] = money(appraisal.value)
@@ -55,7 +53,7 @@ _PARTS: Mapping[str, Callable[[Champion, Appraisal], Any]] = {
 }
 
 
-def _check(appraisal: Appraisal) -> None:
+def check(appraisal: Appraisal) -> None:
     bounds = [bound for told in appraisal.ranges for bound in (told.low, told.high)]
     if not (0 < appraisal.value < math.inf and all(0 <= bound < math.inf for bound in bounds)):
         raise ValueError(f"the model told {appraisal.value} and {bounds}")

@@ -61,7 +61,7 @@ def rows_of_json(champion: Champion, body: bytes) -> list[Row]:
         errors.append(FieldError("homes", homes, allowed, "send at least one home, in a list"))
     refuse(errors)
     day = {"as_of": request.get("as_of")}
-    rows = [_row(champion, number, {"home": home} | day) for number, home in enumerate(homes or ())]
+    rows = [row_of(champion, number, {"home": home} | day) for number, home in enumerate(homes or ())]
     if all(row.question is None for row in rows):
         refuse([replace(error, row=row.number) for row in rows for error in row.errors])
     return rows
@@ -121,24 +121,24 @@ def appraisals(champion: Champion, rows: Iterable[Row], notes: Notes, parts: Par
 
 def value_many(champion: Champion, body: bytes, notes: Notes | None = None, parts: Parts = DEFAULT) -> dict[str, Any]:
     """The answer to a JSON object of homes, all slices after each other; raises as `rows_of_json` does."""
-    told = (
-        tell_slice(champion, some, notes or Notes(), parts) for some in slices(rows_of_json(champion, body))
-    )
-    return together(told)
+    notes = notes or Notes()
+    return together(tell_slice(champion, some, notes, parts) for some in slices(rows_of_json(champion, body)))
 
 
 def together(told: Iterable[list[dict[str, Any]]]) -> dict[str, Any]:
+    """The slices in one answer, with how many of the homes were refused."""
     values = [value for some in told for value in some]
     return {"values": values, "refused": sum("error" in value for value in values)}
 
 
 def _line(champion: Champion, number: int, line: bytes) -> Row:
     try:
-        return _row(champion, number, read_object(line))
+        return row_of(champion, number, read_object(line))
     except Problem as problem:
         return Row(number, None, problem)
 
 
-def _row(champion: Champion, number: int, request: Mapping[str, Any]) -> Row:
+def row_of(champion: Champion, number: int, request: Mapping[str, Any]) -> Row:
+    """The row that asks what `/value` would be asked with this body."""
     question, errors = read_question(champion, request)
     return Row(number, question, problem_of(errors) if errors else None, errors)

@@ -33,7 +33,7 @@ def explained(champion: Champion, folder: Path, wanted: str) -> dict[str, Any]:
     """
     event = find(folder, wanted)
     if event is None or "home" not in event:
-        detail = "no valuation with this id was told here; the id is the `id` of an answer, written down within a second"
+        detail = "no valuation with this id was told here; it takes a second until a new one can be found"
         raise Problem(404, "unknown-valuation", detail)
     told = {"id": event["id"], "home": event["home"]}
     again = _told_again(champion, event)
@@ -59,7 +59,9 @@ def _told_again(champion: Champion, event: Mapping[str, Any]) -> dict[str, Any] 
 
 
 def _written_down(event: Mapping[str, Any]) -> dict[str, Any]:
-    ranges = [{"low": money(told["low"]), "high": money(told["high"]), "level": told["level"]} for told in event["ranges"]]
+    ranges = [
+        {"low": money(told["low"]), "high": money(told["high"]), "level": told["level"]} for told in event["ranges"]
+    ]
     told = {name: event[name] for name in ("id", "as_of", "model")}
     return told | {"value": money(event["value"]), "ranges": ranges}
 

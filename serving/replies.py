@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -20,6 +21,9 @@ REVALIDATED = {b"cache-control": b"no-cache"}
 PRIVATE = {b"cache-control": b"private, no-store"}
 #: Known by what is in it: it never becomes another.
 FOR_EVER = {b"cache-control": b"private, max-age=31536000, immutable"}
+#: Its own caller alone may keep it, and asks whether it has changed.
+PRIVATE_REVALIDATED = {b"cache-control": b"private, no-cache"}
+NOT_KEPT = {b"cache-control": b"no-store"}
 _VARY = (b"vary", b"accept-encoding")
 Headers = Mapping[bytes, bytes]
 
@@ -59,7 +63,11 @@ def reply(body: bytes, kind: bytes, coding: str, headers: Headers, with_etag: bo
 
 
 def to_json(told: Any) -> bytes:
-    return orjson.dumps(told)
+    """In UTF-8 without spaces."""
+    try:
+        return orjson.dumps(told)
+    except TypeError:  # half a surrogate pair, or an integer of many digits, that a caller sent and is shown again
+        return json.dumps(told, allow_nan=False).encode()
 
 
 def headers_of(scope: Scope) -> dict[bytes, bytes]:
