@@ -8,11 +8,11 @@ from models.field import LONGEST_TEXT
 from models.market import Field
 from models.valuer import PROPERTY
 from serving.answer_schemas import answer_schemas, object_of, reference
+from serving.batch import MOST_HOMES
 from serving.champion import Champion
 from serving.home import PARCEL
 from serving.problems import CONTENT_TYPE
 from serving.routes import ROUTES
-from serving.valuing import MOST_HOMES
 
 _JSON_TYPES = {"number": "number", "integer": "integer", "flag": "boolean", "category": "string"}
 _STATUSES = {

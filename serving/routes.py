@@ -54,6 +54,8 @@ ROUTES: Mapping[str, Route] = {
     "/value": _ONE,
     "/value_batch": _MANY,
     "/compare": _ONE,
+    "/valuations": Route(scope="admin", lane="one", work_seconds=10.0),  # what all callers have asked
+    "/valuations/{id}": Route(lane="one", work_seconds=10.0),
     "/livez": _OPEN,
     "/readyz": _OPEN,
     "/healthz": _OPEN,

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from serving.batch import value_many
 from serving.champion import Champion
 from serving.comparing import compare
 from serving.openapi import openapi
 from serving.problems import Problem
-from serving.valuing import value_many, value_one
+from serving.valuing import value_one
 from tests.served import HOME, train
 
 CARD = {"name": "valuation-harbour", "version": "7", "digest": "a" * 64, "run": None, "data": "d", "commit": "c"}
