@@ -24,8 +24,8 @@ from serving.breaker import Breaker
 from serving.logs import Seldom, tell
 from serving.metrics import EVENTS_LOST, EVENTS_WAITING, EVENTS_WRITTEN
 
-#: Events that may wait in memory, about 2 KB each; the disk is some minutes late when it is full.
-MOST_WAITING = 50_000
+#: Events that may wait in memory, about 1.6 KB each: a batch's of a moment, or some minutes' of a disk that is full.
+MOST_WAITING = 30_000
 #: A file that has reached this many bytes is followed by the next.
 MOST_BYTES = 64 << 20
 #: Seconds between two writes, and between two times the disk is made to keep them.
@@ -97,11 +97,9 @@ class Journal:
         self._file.close()
 
     def _write(self, at_all_costs: bool) -> None:
-        while self._lines or self._queue:
-            while self._queue and len(self._lines) < _BATCH:
-                self._render(*self._queue.popleft())
-            if not self._lines or not (self._breaker.allows() or at_all_costs):
-                return
+        while self._queue:
+            self._render(*self._queue.popleft())
+        while self._lines and (self._breaker.allows() or at_all_costs):
             batch = list(islice(self._lines, _BATCH))
             try:
                 count = self._file.append(batch)

@@ -30,7 +30,6 @@ BUCKETS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 
 STAGES = ("read", "parse", "features", "forests", "reasons", "comparables", "appraise", "encode")
 #: Whose slots work takes: of one home, or of many.
 LANES = ("one", "many")
-CACHES = ("answers", "features", "validators")
 SWAPS = ("served", "refused")
 #: The figures of the gate that are told: median absolute error as a share of the price, and the COD.
 FIGURES = ("mdape", "cod")
@@ -47,12 +46,10 @@ REQUESTS = Counter("assay_requests", "Requests ended, by route and status", ("ro
 SECONDS = Histogram(
     "assay_request_seconds", "From the request's head to the last byte", ("route",), registry=registry, buckets=BUCKETS
 )
-VALUES = Counter("assay_values", "Values told, by route", ("route",), registry=registry)
+VALUES = Counter("assay_values", "Values told, and whether from a cache", ("route", "cached"), registry=registry)
 REFUSALS = Counter("assay_refusals", "Problems told in place of an answer, by slug", ("problem",), registry=registry)
 _STAGE = Summary("assay_stage_seconds", "Time spent on one stage of an answer", ("stage",), registry=registry)
 STAGE = {stage: _STAGE.labels(stage) for stage in STAGES}
-_CACHE = Counter("assay_cache", "Look-ups in a cache", ("cache", "outcome"), registry=registry)
-CACHE = {(cache, hit): _CACHE.labels(cache, "hit" if hit else "miss") for cache in CACHES for hit in (True, False)}
 _USED = _sum_of_workers("assay_slots_used", "Slots in use, by lane", ("lane",))
 _WAITING = _sum_of_workers("assay_requests_waiting", "Requests that wait for a slot, by lane", ("lane",))
 SLOTS_USED, WAITING = ({lane: gauge.labels(lane) for lane in LANES} for gauge in (_USED, _WAITING))

@@ -34,6 +34,7 @@ _journal: Journal | None = None
 _tracing: ModuleType | None = None
 _counted: dict[tuple[str, int | None], Any] = {}
 _timed: dict[str, Any] = {}
+_valued: dict[tuple[str, bool], Any] = {}
 
 
 def start() -> None:
@@ -125,7 +126,9 @@ def answered(notes: Notes, route: str) -> None:
     if champion is None or not valued:
         return
     notes.valued.clear()
-    metrics.VALUES.labels(route).inc(len(valued))
+    if (told := _valued.get((route, notes.cached))) is None:
+        told = _valued[route, notes.cached] = metrics.VALUES.labels(route, "yes" if notes.cached else "no")
+    told.inc(len(valued))
     if _journal is not None:
         moment, seconds = time.time(), time.perf_counter() - notes.began
         _journal.append(len(valued), lambda: _events(notes, champion, valued, route, moment, seconds))
@@ -171,15 +174,16 @@ def _events(
     when = datetime.fromtimestamp(moment, UTC).isoformat(timespec="microseconds")
     asked = {"request_id": notes.request_id, "time": when, "route": route, "key_id": notes.key_id, "api": API}
     spent = {"seconds": round(seconds, 6), "cached": notes.cached}
-    model = champion.cited
-    return [{"id": one.id, **asked, "part": one.part, **_told(one), "model": model, **spent} for one in valued]
+    model = {"digest": champion.digest, "memory": champion.memory} if notes.cached else champion.cited
+    rest = _value if notes.cached else _whole
+    return [{"id": one.id, **asked, "part": one.part, **rest(one), "model": model, **spent} for one in valued]
 
 
-def _told(one: Valued) -> dict[str, Any]:
-    return {
-        "home": dict(one.home),
-        "as_of": one.as_of.isoformat(),
-        "value": one.value,
-        "ranges": [{"level": told.level, "low": told.low, "high": told.high} for told in one.ranges],
-        "features": one.features,
-    }
+def _value(one: Valued) -> dict[str, Any]:
+    """Enough of an answer that was told before: the event of its first time has the rest."""
+    return {"as_of": one.as_of.isoformat(), "value": one.value}
+
+
+def _whole(one: Valued) -> dict[str, Any]:
+    ranges = [{"level": told.level, "low": told.low, "high": told.high} for told in one.ranges]
+    return {"home": dict(one.home), **_value(one), "ranges": ranges, "features": one.features}

@@ -93,6 +93,19 @@ def test_an_event_valued_again_gives_the_same_value_and_id(server: Server, place
     assert newest["time"] >= told[-1]["time"]
 
 
+def test_an_answer_told_before_leaves_a_light_event_that_leads_to_the_whole_one(server: Server, place: Path):
+    question = {"home": HOME | {"plot": 77.7}}
+    first, second = asked(server, "first", "/value", question), asked(server, "second", "/value", question)
+    assert first == second
+    whole, light = events(place, "first", "second")
+    assert (whole["cached"], light["cached"], "home" in light) == (False, True, False)
+    assert {name: light[name] for name in ("id", "value", "as_of")} == {
+        name: whole[name] for name in ("id", "value", "as_of")
+    }
+    assert find(place / "events", light["id"]) == whole
+    assert len(whole["features"]) > len(HOME)
+
+
 def test_what_was_refused_leaves_no_event_but_a_line_and_a_count(server: Server, place: Path):
     refused = server.post("/value", {"home": HOME | {"kind": "a\u202e\r\n{}"}}, headers={"x-request-id": "bad"})
     assert refused.status_code == 422
