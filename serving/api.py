@@ -20,8 +20,9 @@ from serving.forms import FORMS, last_line, lines_of_one
 from serving.holder import Holder
 from serving.journal import folder_of_events
 from serving.metrics import metrics_page
+from serving.model_card import model_card
 from serving.notes import Notes
-from serving.openapi import model_card, openapi
+from serving.openapi import openapi
 from serving.page import page
 from serving.parts import ALL, asked_parts
 from serving.problems import Problem
@@ -197,11 +198,11 @@ class Api:
     ) -> None:
         """What stays the same while a champion serves."""
         cache, headers = self._cache(), headers_of(scope)
-        coding = coding_of(headers)
-        told = cache.page(
-            name, coding, lambda: reply(make(cache.champion), kind, coding, {**REVALIDATED, **policy}, with_etag=True)
-        )
-        await told.send(send, headers)
+        key = name, coding_of(headers)
+        if key not in cache.pages:
+            content = await run_sync(make, cache.champion, limiter=self._long)
+            cache.pages[key] = reply(content, kind, key[1], {**REVALIDATED, **policy}, with_etag=True)
+        await cache.pages[key].send(send, headers)
 
     async def _index(self, scope: Scope, _: Receive, send: Send) -> None:
         html = page(self._holder.champion, self._holder.missing, scope["server"][1]).encode()

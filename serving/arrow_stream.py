@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from models.valuer import PROPERTY
 from serving.batch import MOST_STREAMED, SLICE, Row, row_of, too_many
@@ -17,6 +18,8 @@ from serving.request import refuse, suggested
 
 #: What a column has to hold before its values are looked at; a dictionary of text is text.
 _TEXT = (pa.string(), pa.large_string())
+#: Bytes of a text; what is longer than a field takes is refused row by row.
+MOST_TEXT = 4096
 #: Kinds of message that are treated apart.
 _SCHEMA, _DICTIONARY = 1, 2
 
@@ -55,6 +58,7 @@ def _batches(champion: Champion, body: bytes) -> list[pa.RecordBatch]:
             raise too_many(count, MOST_STREAMED, "send the rest in another request")
         for batch in batches:
             batch.validate(full=True)
+            _check_texts(batch)
     except (pa.ArrowException, struct.error, IndexError, OSError, ValueError) as error:
         raise Problem(400, "malformed-arrow", f"the body is no Arrow IPC stream that is read here: {error}") from error
     if not count:
@@ -77,6 +81,14 @@ def _check_columns(champion: Champion, schema: pa.Schema) -> None:
             errors.append(FieldError(column.name, str(column.type)[:100], said, "cast the column"))
     missing = [field.name for field in market.fields if not field.missing and field.name not in schema.names]
     refuse([*errors, *(FieldError(name, None, "required", "the column is missing") for name in missing)])
+
+
+def _check_texts(batch: pa.RecordBatch) -> None:
+    """Raises a Problem for a text so long that a row each of it would fill the memory."""
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        texts = column.dictionary if pa.types.is_dictionary(column.type) else column
+        if texts.type in _TEXT and (pc.max(pc.binary_length(texts)).as_py() or 0) > MOST_TEXT:
+            refuse([FieldError(name, "a text", f"texts of at most {MOST_TEXT} bytes", "shorten it")])
 
 
 _WANTED = {

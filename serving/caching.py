@@ -6,7 +6,7 @@ All that is kept belongs to one champion and goes with it: a swap leaves nothing
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
 from serving.champion import Champion
@@ -58,15 +58,12 @@ class Answers:
 
 @dataclass(frozen=True)
 class Cache:
-    """What is kept for one champion."""
+    """What is kept for one champion.
+
+    Attributes:
+        pages: by name and coding; they stay the same while it serves.
+    """
 
     champion: Champion
     answers: Answers = field(default_factory=Answers)
-    _pages: dict[tuple[str, str], Reply] = field(default_factory=dict)
-
-    def page(self, name: str, coding: str, make: Callable[[], Reply]) -> Reply:
-        """A page that stays the same while this champion serves."""
-        key = name, coding
-        if key not in self._pages:
-            self._pages[key] = make()
-        return self._pages[key]
+    pages: dict[tuple[str, str], Reply] = field(default_factory=dict)

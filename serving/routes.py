@@ -38,7 +38,7 @@ _ONE = Route(methods=("POST",), takes=(JSON,), most_bytes=MEBIBYTE, lane="one", 
 _MANY = Route(
     methods=("POST",),
     takes=(JSON, "application/x-ndjson", "application/vnd.apache.arrow.stream"),
-    most_bytes=32 * MEBIBYTE,
+    most_bytes=64 * MEBIBYTE,
     body_seconds=60.0,
     lane="many",
     work_seconds=60.0,
