@@ -174,7 +174,7 @@ def _events(
     when = datetime.fromtimestamp(moment, UTC).isoformat(timespec="microseconds")
     asked = {"request_id": notes.request_id, "time": when, "route": route, "key_id": notes.key_id, "api": API}
     spent = {"seconds": round(seconds, 6), "cached": notes.cached}
-    model = {"digest": champion.digest, "memory": champion.memory} if notes.cached else champion.cited
+    model = champion.cited
     rest = _value if notes.cached else _whole
     return [{"id": one.id, **asked, "part": one.part, **rest(one), "model": model, **spent} for one in valued]
 

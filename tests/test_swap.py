@@ -66,7 +66,7 @@ def holder(place: Path, monkeypatch: pytest.MonkeyPatch) -> Holder:
 def resign(place: Path, valuer: Valuer) -> None:
     """The version as whoever holds the key would sign it with another model in it."""
     digest = write_bundle(bundle_of(place), valuer)
-    tell(place, read_json(bundle_of(place).parent / "card.json") | {"digest": digest})
+    tell(place, read_json(bundle_of(place).parent / "card.json") | {"digest": digest})  # golden answers stay
     write_json(place / "champion.json", read_json(place / "champion.json") | {"digest": digest})
 
 
@@ -182,6 +182,15 @@ def test_a_model_that_values_nonsense_never_takes_traffic(holder: Holder, place:
     holder.look()
     assert holder.champion is champion
     assert "unsoundly" in holder.swaps.why
+
+
+def test_another_model_under_the_judged_one_s_card_never_takes_traffic(holder: Holder, place: Path, valuer: Valuer):
+    """Sound, signed and whole, but not what was judged."""
+    champion = holder.champion
+    resign(place, replace(valuer, bag=replace(valuer.bag, reach=valuer.bag.reach + 0.01)))
+    holder.look()
+    assert holder.champion is champion
+    assert "is not what was judged" in holder.swaps.why
 
 
 def test_a_damaged_layout_is_made_again(holder: Holder, place: Path, monkeypatch: pytest.MonkeyPatch):
