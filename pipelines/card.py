@@ -8,6 +8,7 @@ from typing import Any
 from models.files import file_digest
 from models.gate.check import finite, shown
 from models.gate.measures import COST
+from models.golden import golden_answers
 from models.valuer import Valuer
 from pipelines.ledger import Line
 from pipelines.places import SALES
@@ -66,6 +67,7 @@ def build_card(
         },
         "references": {name: _finite(figures) for name, figures in (evaluation.get("references") or {}).items()},
         "verdict": dict(verdict),
+        "golden": golden_answers(valuer),
     }
 
 

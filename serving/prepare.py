@@ -23,16 +23,15 @@ from typing import Any
 import numpy as np
 
 from models.appraisal import appraise
+from models.golden import changed_answer, golden_homes
 from models.kernel.build import NoKernel
 from models.kernel.flat import Unflattened
 from models.layout import LayoutError, code_digest, read_layout, write_layout
-from models.valuer import PROPERTY, Valuer
+from models.valuer import Valuer
 from models.version import CARD, SIGNATURES, signature_file
 from serving.champion import Champion, NoChampion, Pointer, read_champion
 from serving.sound import is_sound
 
-#: Sales whose homes are valued by both.
-GOLDEN = 64
 #: What contributions may differ by from LightGBM's own, in log price.
 CLOSE = 1e-6
 #: Seconds in which the bundle is read and LightGBM answers for all golden homes: a forest with a circle never ends.
@@ -51,9 +50,12 @@ def prepare(folder: Path, target: Path, pointer: Pointer, key: bytes) -> None:
     """
     signal.alarm(READING_SECONDS)
     champion = read_champion(folder, pointer, key)
-    homes = golden(champion.valuer)
+    homes = golden_homes(champion.valuer)
     told = appraise(champion.valuer, homes, champion.valuer.current_day)
+    changed = changed_answer(champion.valuer, champion.card.get("golden", ()))
     signal.alarm(0)
+    if changed is not None:
+        raise NoChampion(f"{pointer.tag} is not what was judged: {changed}")
     for home, appraisal in zip(homes, told, strict=True):
         if not is_sound(appraisal):
             raise NoChampion(f"{pointer.tag} values a home unsoundly: {appraisal}; home: {json.dumps(home)}")
@@ -68,16 +70,6 @@ def prepare(folder: Path, target: Path, pointer: Pointer, key: bytes) -> None:
         fresh.replace(target)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-
-
-def golden(valuer: Valuer) -> list[dict[str, Any]]:
-    """The typical home, one of which nothing is known that may be missing, and homes of sales of all years."""
-    market, sales = valuer.market, valuer.memory.sales
-    rows = np.unique(np.linspace(0, len(sales) - 1, GOLDEN).astype(int))
-    some = sales.iloc[rows][[*market.field_names, PROPERTY]].to_dict("records")
-    homes = [{str(name): None if value != value else value for name, value in home.items()} for home in some]
-    bare = {name: value for name, value in valuer.typical.items() if not market[name].missing}
-    return [dict(valuer.typical), bare, *homes]
 
 
 def _same(ours: Valuer, laid: Valuer, homes: Sequence[dict[str, Any]], tag: str) -> None:

@@ -24,6 +24,7 @@ from bentoml._internal.models import ModelStore
 from models.bundle import write_bundle, write_memory
 from models.files import read_json, write_bytes, write_json
 from models.fit import Settings, fit_valuer, judge_folds
+from models.golden import golden_answers
 from models.market import Market
 from models.memory import build_memory
 from models.split import plan_split
@@ -190,6 +191,7 @@ def promote(valuer: Valuer, place: Path) -> dict[str, str]:
             "commit": "c" * 40,
             "market": {"name": "harbour", "label": MARKET.label, "currency": "EUR"},
             "figures": {"mdape": 0.06},
+            "golden": golden_answers(valuer),
         }
     with contextlib.chdir(place):
         signing.make_keys(signing.key_folder())
@@ -221,7 +223,7 @@ def environment(place: Path) -> dict[str, str]:
     """A server's surroundings: nothing of ours but the store and the pointer under `place`."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
     ours = {"BENTOML_HOME": str(place / "bentoml"), "ASSAY_CHAMPION": str(place / "champion.json"), "HOME": str(place)}
-    ours["ASSAY_KEY"] = str(key_of(place))
+    ours |= {"ASSAY_KEY": str(key_of(place)), "ASSAY_LAYOUTS": str(place / "layouts")}
     return kept | ours | {"BENTOML_DO_NOT_TRACK": "True", "OMP_WAIT_POLICY": "passive"}
 
 
@@ -251,6 +253,14 @@ class Server:
 
     def send(self, path: str, body: bytes | str, content_type: str = "application/json") -> requests.Response:
         return requests.post(self.url + path, data=body, headers={"content-type": content_type}, timeout=60)
+
+    def missing(self) -> str:
+        """Why there is no champion, once the promoted version has been looked at."""
+        give_up = time.monotonic() + 60
+        while "still being made ready" in (detail := str(self.get("/model").json().get("detail"))):
+            assert time.monotonic() < give_up, detail
+            time.sleep(0.1)
+        return detail
 
 
 @contextlib.contextmanager
@@ -300,7 +310,7 @@ def free_port() -> int:
 
 def copied(place: Path, to: Path) -> dict[str, str]:
     """The store and the pointer of `place` under another folder, to be damaged there."""
-    shutil.copytree(place, to)
+    shutil.copytree(place, to, ignore=shutil.ignore_patterns("layouts"))
     return environment(to)
 
 

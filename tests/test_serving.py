@@ -276,6 +276,7 @@ def test_health_and_metrics(server: Server):
 def test_without_a_champion_it_starts_and_says_what_is_missing(tmp_path: Path):
     with serving(SERVICE, ROOT, environment(tmp_path), tmp_path / "log", wait_for="/livez") as server:
         assert server.get("/livez").status_code == 200
+        assert "champion.json" in server.missing()
         problem(server.get("/readyz"), 503)
         for response in (server.get("/model"), server.get("/openapi.json"), server.post("/value", {"home": HOME})):
             detail = problem(response, 503)["detail"]
@@ -289,6 +290,7 @@ def test_with_a_damaged_bundle_it_is_not_ready(place: Path, tmp_path: Path):
     forest = bundle_of(tmp_path / "copy") / "forest_00.txt"
     forest.write_text(forest.read_text().replace("leaf_value=", "leaf_value=1", 1))
     with serving(SERVICE, ROOT, env, tmp_path / "log", wait_for="/livez") as server:
+        assert "forest_00.txt" in server.missing()
         problem(server.get("/readyz"), 503)
         assert "forest_00.txt" in problem(server.post("/value", {"home": HOME}), 503)["detail"]
     assert server.process.returncode == 0
@@ -316,5 +318,6 @@ def test_with_a_damaged_memory_it_is_not_ready(place: Path, valuer: Valuer, tmp_
     sales = memory_of(tmp_path / "copy", digest) / "sales.parquet"
     sales.write_bytes(sales.read_bytes()[:-1])
     with serving(SERVICE, ROOT, env, tmp_path / "log", wait_for="/livez") as server:
+        assert "sales.parquet" in server.missing()
         problem(server.get("/readyz"), 503)
         assert "sales.parquet" in problem(server.post("/value", {"home": HOME}), 503)["detail"]

@@ -79,6 +79,11 @@ class Walk:
         return sum(flat.trees for flat in self.flats)
 
     @cached_property
+    def shortest(self) -> int:
+        """The trees of the forest that has fewest."""
+        return min(flat.trees for flat in self.flats)
+
+    @cached_property
     def base(self) -> float:
         """What contributions start from: the mean forest's mean."""
         return float(sum(flat.base for flat in self.flats)) / len(self.flats)
@@ -94,7 +99,8 @@ class Walk:
         return told
 
     def leaves(self, matrix: np.ndarray, trees: int) -> np.ndarray:
-        """The leaf of each home in the first `trees` trees of each forest; uint16, shape (n, forests * trees)."""
+        """The leaf of each home in the first `trees` trees of each forest, or in all; uint16, shape (n, leaves)."""
+        trees = min(trees, self.shortest)
         rows = np.ascontiguousarray(matrix, dtype="float64")
         told = np.empty((len(rows), len(self.flats) * trees), dtype=np.uint16)
         room = self._rooms()
@@ -107,7 +113,8 @@ class Walk:
         return self.explained(matrix, 0).contributions
 
     def explained(self, matrix: np.ndarray, trees: int) -> Explained:
-        """All that one walk tells: contributions, predictions, and the leaves in the first trees."""
+        """All that one walk tells: contributions, predictions, and the leaves as `leaves` tells them."""
+        trees = min(trees, self.shortest)
         rows = np.ascontiguousarray(matrix, dtype="float64")
         told = Explained(
             contributions=np.empty((len(rows), self.features + 1)),
