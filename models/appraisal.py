@@ -63,7 +63,12 @@ class Appraisal:
 
 
 def appraise(
-    valuer: Valuer, homes: Sequence[Mapping[str, Any]], as_of: date, comparables: int = 0, reasons: bool = True
+    valuer: Valuer,
+    homes: Sequence[Mapping[str, Any]],
+    as_of: date,
+    comparables: int = 0,
+    reasons: bool = True,
+    warnings: bool = True,
 ) -> list[Appraisal]:
     """One appraisal a home, in order; the same for a home alone and in any batch.
 
@@ -71,6 +76,7 @@ def appraise(
         homes: facts by field name, and `property_id` where it is known.
         comparables: how many comparable sales to tell of each home.
         reasons: whether to tell what the value is made of; most of an appraisal's time goes there.
+        warnings: whether to look for what is unusual about each home.
 
     Raises:
         AsOfError: as `Valuer.value` does.
@@ -99,7 +105,7 @@ def appraise(
                 base_meaning=base_meaning,
                 reasons=why,
                 comparables=comparables_of(valuer, home, view, i, parts[i], comparables) if comparables else (),
-                warnings=tuple(_warnings(valuer, home, as_of, far[i])),
+                warnings=tuple(_warnings(valuer, home, as_of, far[i])) if warnings else (),
                 features=tuple(view.matrix[i].tolist()),
             )
         )

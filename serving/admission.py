@@ -27,10 +27,14 @@ _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="assay"'}
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks: the name of a key, or an address where no key was needed. `headers` tell what is left of its limit."""
+    """Who asks: the name of a key, or an address where no key was needed.
+
+    `headers` tell what is left of its limit; `key_id` is the name with the id of the very key.
+    """
 
     name: str
     headers: Mapping[str, str]
+    key_id: str | None = None
 
 
 def check_not_repeated(pairs: Sequence[tuple[bytes, bytes]], headers: Mapping[bytes, bytes]) -> None:
@@ -105,7 +109,7 @@ class Guard:
         if not bucket.allowed:
             detail = f"this key may ask {key.per_minute} times a minute"
             raise Problem(429, "rate-limited", detail, headers=told | retry_after(bucket.seconds))
-        return Caller(key.name, told)
+        return Caller(key.name, told, f"{key.name}:{key.id}")
 
     def _proven(self, headers: Mapping[bytes, bytes], address: str) -> ApiKey:
         secret = _secret(headers)

@@ -3,46 +3,75 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from hashlib import sha256
 from typing import Any
+
+import orjson
 
 from models.appraisal import RIGHT_WITHIN, Appraisal, Range
 from models.comparables import Comparable
 from models.reasons import Line, Reason
 from serving.champion import Champion
+from serving.parts import ALL, Parts
+
+#: orjson writes 1e-7 where Python writes 1e-07; a number of this kind, or a text that looks like it.
+_WRITTEN_OTHERWISE = re.compile(rb"\de|0\.000|\x7f")
 
 
-def answer(champion: Champion, home: Mapping[str, Any], as_of: date, appraisal: Appraisal) -> dict[str, Any]:
-    """All that is told of one home but its comparable sales."""
-    return {
-        "id": identity(champion, home, as_of),
-        "value": money(appraisal.value),
-        "currency": champion.market.currency,
-        "as_of": as_of.isoformat(),
-        "range": _range(appraisal.range),
-        "ranges": [_range(told) for told in appraisal.ranges],
-        "confidence": {"within": RIGHT_WITHIN, "chance": appraisal.confidence},
-        "fsd": appraisal.deviation,
-        "in_support": appraisal.in_support,
-        "base": {"amount": appraisal.base, "meaning": appraisal.base_meaning},
-        "reasons": [_reason(reason) for reason in appraisal.reasons],
-        "warnings": list(appraisal.warnings),
-        "model": champion.cited,
-    }
+def answer(champion: Champion, told_id: str, as_of: date, appraisal: Appraisal, parts: Parts = ALL) -> dict[str, Any]:
+    """The parts that were asked for, in their order.
+
+    Raises:
+        ValueError: when the value or a range is no amount of money, which must never be told.
+    """
+    check(appraisal)
+    told: dict[str, Any] = {"id": told_id}
+    if "value" in parts:
+        told["value"] = money(appraisal.value)
+    told |= {"currency": champion.market.currency, "as_of": as_of.isoformat()}
+    for name in parts.names:
+        if name != "value":
+            told[name] = _PARTS[name](champion, appraisal)
+    return told
 
 
-def with_comparables(told: dict[str, Any], appraisal: Appraisal) -> dict[str, Any]:
-    """The answer with the sales that the value rests on, after the reasons."""
-    last = {key: told.pop(key) for key in ("warnings", "model")}
-    return told | {"comparables": [_comparable(sale) for sale in appraisal.comparables]} | last
+_PARTS: Mapping[str, Callable[[Champion, Appraisal], Any]] = {
+    "range": lambda _, appraisal: _range(appraisal.range),
+    "ranges": lambda _, appraisal: [_range(told) for told in appraisal.ranges],
+    "confidence": lambda _, appraisal: {"within": RIGHT_WITHIN, "chance": appraisal.confidence},
+    "fsd": lambda _, appraisal: appraisal.deviation,
+    "in_support": lambda _, appraisal: appraisal.in_support,
+    "base": lambda _, appraisal: {"amount": appraisal.base, "meaning": appraisal.base_meaning},
+    "reasons": lambda _, appraisal: [_reason(reason) for reason in appraisal.reasons],
+    "comparables": lambda _, appraisal: [_comparable(sale) for sale in appraisal.comparables],
+    "warnings": lambda _, appraisal: list(appraisal.warnings),
+    "model": lambda champion, _: champion.cited,
+}
+
+
+def check(appraisal: Appraisal) -> None:
+    bounds = [bound for told in appraisal.ranges for bound in (told.low, told.high)]
+    if not (0 < appraisal.value < math.inf and all(0 <= bound < math.inf for bound in bounds)):
+        raise ValueError(f"the model told {appraisal.value} and {bounds}")
 
 
 def identity(champion: Champion, home: Mapping[str, Any], as_of: date) -> str:
     """32 hexadecimal digits that stand for this home, day, model and memory of sales, however it was asked."""
-    told = {"home": dict(home), "as_of": as_of.isoformat(), "model": champion.digest, "memory": champion.memory}
-    return sha256(json.dumps(told, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:32]
+    return sha256(_canonical(champion, home, as_of.isoformat())).hexdigest()[:32]
+
+
+def _canonical(champion: Champion, home: Mapping[str, Any], as_of: str) -> bytes:
+    """As `json.dumps` writes it, keys sorted and without spaces; by orjson where both write the same."""
+    quick = orjson.dumps(home, option=orjson.OPT_SORT_KEYS)
+    if quick.isascii() and not _WRITTEN_OTHERWISE.search(quick):
+        start, end = f'{{"as_of":"{as_of}","home":', f',"memory":"{champion.memory}","model":"{champion.digest}"}}'
+        return b"".join((start.encode(), quick, end.encode()))
+    told = {"home": dict(home), "as_of": as_of, "model": champion.digest, "memory": champion.memory}
+    return json.dumps(told, sort_keys=True, separators=(",", ":")).encode()
 
 
 def lines(told: Iterable[Line]) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from typing import Any
 from models.appraisal import RIGHT_WITHIN
 from models.comparables import TOLD
 from serving.champion import Champion
+from serving.parts import ALWAYS
 
 _TEXT = {"type": "string"}
 _DATE = {"type": "string", "format": "date"}
@@ -20,16 +21,33 @@ _IDENTITY = {
 
 
 def answer_schemas(champion: Champion) -> dict[str, dict[str, Any]]:
-    """By name: `Valuation`, `BatchValuation` and `Comparison`, and what they are made of."""
+    """By name: `Valuation`, `Valuations`, `Comparison`, `Past` and `PastList`, and what they are made of."""
     money = {"type": "number", "description": f"in {champion.market.currency}"}
     in_batch = _valuation(champion, money)
     comparables = _list(
         reference("Comparable"),
         f"up to {TOLD} sales the model finds most like the home; price plus all adjustments is the value, to the cent",
     )
+    valuation = object_of(in_batch | {"comparables": comparables}, list(ALWAYS))
+    values = {"type": "array", "items": {"anyOf": [reference("Valuation"), reference("Refused")]}}
     return {
-        "Valuation": object_of(in_batch | {"comparables": comparables}),
-        "BatchValuation": object_of(in_batch),
+        "Valuation": _described(valuation, "all parts, or those that `fields` asks for"),
+        "Valuations": object_of({"values": values, "refused": {"type": "integer", "minimum": 0}}),
+        "Refused": object_of({"row": {"type": "integer", "minimum": 0}, "error": reference("RowProblem")}),
+        "Past": object_of(_past()),
+        "PastList": object_of(
+            {"valuations": {"type": "array", "items": reference("Listed")}, "next": {"type": ["string", "null"]}}
+        ),
+        "Listed": object_of(_listed(money)),
+        "ModelCard": {
+            "type": "object",
+            "description": "the model, its memory, the fields it takes, the days it can speak for, its figures",
+            "required": ["name", "version", "digest", "memory", "as_of", "fields", "property_id", "rules", "example"],
+        },
+        "Ready": object_of(
+            {"ready": {"const": True}, "model": reference("Model"), "degraded": {"type": "array", "items": _TEXT}}
+        ),
+        "Alive": object_of({"alive": {"const": True}}),
         "Comparison": object_of(_comparison(champion, money)),
         "Range": _described(
             object_of({"low": money, "high": money, "level": _SHARE}), "holds a sale with probability level"
@@ -73,6 +91,29 @@ def _valuation(champion: Champion, money: dict[str, Any]) -> dict[str, Any]:
         "reasons": _list(reference("Reason"), "base.amount plus all amounts is the value, to the cent"),
         "warnings": {"type": "array", "items": _TEXT},
         "model": reference("Model"),
+    }
+
+
+def _past() -> dict[str, Any]:
+    return {
+        "id": _IDENTITY,
+        "home": _described({"type": "object"}, "as it was valued; another model's fields may differ"),
+        "replayed": _described({"type": "boolean"}, "whether the model that told it has told it again, in full"),
+        "why": _described({"type": ["string", "null"]}, "why not"),
+        "valuation": {"type": "object", "description": "a Valuation; not replayed, what was written down of it"},
+    }
+
+
+def _listed(money: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": _IDENTITY,
+        "time": {"type": "string", "format": "date-time"},
+        "route": _TEXT,
+        "part": _described({"type": ["integer", "string", "null"]}, "the row of a batch, the side of a comparison"),
+        "as_of": _DATE,
+        "value": money,
+        "cached": {"type": "boolean"},
+        "model": {"type": "object"},
     }
 
 

@@ -1,104 +1,244 @@
-"""The endpoints behind the edge: requests to answers, errors to problems."""
+"""The endpoints behind the edge: requests to answers. A Problem that is raised here is told by the edge."""
 
 from __future__ import annotations
 
-import json
-import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable, Iterator
 from functools import partial
-from typing import Any
 
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from models.version import DATA_DOCS, REPORT
+from serving import records
+from serving.caching import Cache, Kept
 from serving.champion import Champion
 from serving.comparing import compare
-from serving.edge import OWN_WORDS, log_refusal
+from serving.deadline import Deadline
+from serving.explain import explained, listed
+from serving.forms import FORMS, last_line, lines_of_one
 from serving.holder import Holder
-from serving.openapi import model_card, openapi
+from serving.journal import folder_of_events
+from serving.metrics import metrics_page
+from serving.model_card import model_card
+from serving.notes import Notes
+from serving.openapi import openapi
 from serving.page import page
-from serving.problems import CONTENT_TYPE, Problem
-from serving.routes import ROUTES
-from serving.valuing import value_many, value_one
+from serving.parts import ALL, asked_parts
+from serving.problems import Problem
+from serving.replies import (
+    ARROW,
+    FOR_EVER,
+    HTML,
+    JSON,
+    LINES,
+    NOT_KEPT,
+    PRIVATE,
+    PRIVATE_REVALIDATED,
+    REVALIDATED,
+    Headers,
+    coding_of,
+    headers_of,
+    reply,
+    to_json,
+    wants_lines,
+)
+from serving.request import read_query
+from serving.routes import known
+from serving.streaming import send_pieces
+from serving.valuing import question_of, tell
 
-#: Valuations that may run at once in one worker; each keeps one core busy.
+#: Threads of a worker for what takes long: one home's answer is told in the event loop's own.
 THREADS = 2
-_limiter = CapacityLimiter(THREADS)
-_log = logging.getLogger("bentoml.assay")
-Handler = Callable[[Request], Awaitable[Response]]
+_PAGE_POLICY = {b"content-security-policy": b"default-src 'none'; img-src data:; style-src 'unsafe-inline'"}
+_INDEX_POLICY = {b"content-security-policy": b"default-src 'none'; style-src 'unsafe-inline'"}
+Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-def create_app(holder: Holder) -> Starlette:
+def create_app(holder: Holder) -> ASGIApp:
     """Our ASGI app; each request is answered by the champion that the holder has when it comes in."""
-    handlers: dict[str, Handler] = {
-        "/": partial(_index, holder),
-        "/openapi.json": partial(_openapi, holder),
-        "/model": partial(_model, holder),
-        "/report": partial(_page, holder, REPORT),
-        "/validation.html": partial(_page, holder, DATA_DOCS),
-        "/value": partial(_valuation, holder, value_one),
-        "/value_batch": partial(_valuation, holder, value_many),
-        "/compare": partial(_valuation, holder, compare),
-    }
-    routes = [Route(path, _guarded(handler), methods=list(ROUTES[path].methods)) for path, handler in handlers.items()]
-    return Starlette(routes=routes)
+    return Api(holder)
 
 
-async def _index(holder: Holder, request: Request) -> Response:
-    policy = "default-src 'none'; style-src 'unsafe-inline'"
-    _, port = request.scope["server"]
-    html = page(holder.champion, holder.missing, port)
-    return HTMLResponse(html, headers={"Content-Security-Policy": policy})
+class Api:
+    """One handler a path. A dictionary finds it: a framework's router costs more than a repeated answer."""
+
+    def __init__(self, holder: Holder) -> None:
+        self._holder = holder
+        self._kept: Cache | None = None
+        self._long = CapacityLimiter(THREADS)
+        self._batches = CapacityLimiter(1)
+        self._handlers: dict[str, Handler] = {
+            "/": self._index,
+            "/openapi.json": partial(self._page, "openapi", JSON, lambda c: to_json(openapi(c)), {}),
+            "/model": partial(self._page, "model", JSON, lambda c: to_json(model_card(c)), {}),
+            "/report": partial(self._page, REPORT, HTML, partial(_promoted, REPORT), _PAGE_POLICY),
+            "/validation.html": partial(self._page, DATA_DOCS, HTML, partial(_promoted, DATA_DOCS), _PAGE_POLICY),
+            "/value": self._value,
+            "/value_batch": self._value_batch,
+            "/compare": self._compare,
+            "/valuations": self._valuations,
+            "/valuations/{id}": self._valuation,
+            "/livez": self._alive,
+            "/healthz": self._alive,
+            "/readyz": self._ready,
+            "/metrics": self._metrics,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._handlers[known(scope["path"])](scope, receive, send)
+
+    def _champion(self) -> Champion:
+        if self._holder.champion is None:
+            raise Problem(503, "not-ready", self._holder.missing)
+        return self._holder.champion
+
+    def _cache(self) -> Cache:
+        """What is kept for the champion that serves now; of one that served before, nothing is."""
+        champion = self._champion()
+        if self._kept is None or self._kept.champion is not champion:
+            self._kept = Cache(champion)
+        return self._kept
+
+    async def _value(self, scope: Scope, receive: Receive, send: Send) -> None:
+        cache, headers, notes = self._cache(), headers_of(scope), _notes(scope)
+        body = (await receive())["body"]
+        notes.champion = cache.champion
+        if wants_lines(headers):
+            await self._value_by_lines(cache.champion, body, scope, send)
+            return
+        coding, query = coding_of(headers), scope["query_string"]
+        as_sent = "/value", query, coding, body
+        if await _told_before(cache, as_sent, notes, send):
+            return
+        parts = asked_parts(query, ALL)
+        question = question_of(cache.champion, body)
+        notes.lap("parse")
+        meant = "/value", question.id, parts, coding
+        if not await _told_before(cache, meant, notes, send):
+            told = tell(cache.champion, question, notes, parts)
+            notes.lap("appraise")
+            answer = reply(to_json(told), JSON, coding, PRIVATE)
+            notes.lap("encode")
+            cache.answers.keep(meant, Kept(answer, tuple(notes.valued)), 0)
+            await answer.send(send)
+        if (kept := cache.answers.find(meant)) is not None:
+            cache.answers.keep(as_sent, kept, len(body))
+
+    async def _value_by_lines(self, champion: Champion, body: bytes, scope: Scope, send: Send) -> None:
+        """Value and ranges at once, in a line; then the rest, in another."""
+        parts, question = asked_parts(scope["query_string"], ALL), question_of(champion, body)
+        pieces = lines_of_one(champion, question, _notes(scope), parts)
+        await self._stream(scope, send, LINES, pieces, self._long)
+
+    async def _value_batch(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """In the form in which the homes come: JSON, lines or Arrow."""
+        champion, notes = self._champion(), _notes(scope)
+        body = (await receive())["body"]
+        notes.champion = champion
+        kind = headers_of(scope)[b"content-type"].split(b";")[0].strip().lower()
+        pieces_of, default, offered = FORMS[kind]
+        parts = asked_parts(scope["query_string"], default, offered)
+        pieces = await run_sync(pieces_of, champion, body, notes, parts, limiter=self._batches)
+        if kind != JSON:
+            await self._stream(scope, send, kind, pieces, self._batches)
+            return
+        deadline: Deadline = scope["state"]["deadline"]
+        told: list[bytes] = []
+        while (piece := await run_sync(next, pieces, None, limiter=self._batches)) is not None:
+            deadline.check()
+            told.append(piece)
+        await reply(b"".join(told), JSON, coding_of(headers_of(scope)), PRIVATE).send(send)
+
+    async def _stream(
+        self, scope: Scope, send: Send, kind: bytes, pieces: Iterator[bytes], limiter: CapacityLimiter
+    ) -> None:
+        told = partial(records.answered, _notes(scope), scope["path"])
+        last_words = None if kind == ARROW else last_line
+        coding, deadline = coding_of(headers_of(scope)), scope["state"]["deadline"]
+        await send_pieces(send, kind, coding, pieces, limiter, deadline, told, last_words)
+
+    async def _compare(self, scope: Scope, receive: Receive, send: Send) -> None:
+        read_query(scope["query_string"], ())
+        cache, notes = self._cache(), _notes(scope)
+        body = (await receive())["body"]
+        notes.champion = cache.champion
+        coding = coding_of(headers_of(scope))
+        as_sent = "/compare", coding, body
+        if await _told_before(cache, as_sent, notes, send):
+            return
+        told = await run_sync(compare, cache.champion, body, notes, limiter=self._long)
+        notes.lap("appraise")
+        answer = reply(to_json(told), JSON, coding, PRIVATE)
+        notes.lap("encode")
+        cache.answers.keep(as_sent, Kept(answer, tuple(notes.valued)), len(body))
+        await answer.send(send)
+
+    async def _valuation(self, scope: Scope, _: Receive, send: Send) -> None:
+        """A valuation that was told, explained; told again in full, it stays as it is for ever."""
+        read_query(scope["query_string"], ())
+        wanted, champion = scope["path"].rpartition("/")[2], self._champion()
+        told = await run_sync(explained, champion, folder_of_events(), wanted, limiter=self._long)
+        keep, headers = FOR_EVER if told["replayed"] else PRIVATE_REVALIDATED, headers_of(scope)
+        await reply(to_json(told), JSON, coding_of(headers), keep, with_etag=True).send(send, headers)
+
+    async def _valuations(self, scope: Scope, _: Receive, send: Send) -> None:
+        told = await run_sync(listed, folder_of_events(), scope["query_string"], limiter=self._long)
+        await reply(to_json(told), JSON, coding_of(headers_of(scope)), PRIVATE).send(send)
+
+    async def _page(
+        self,
+        name: str,
+        kind: bytes,
+        make: Callable[[Champion], bytes],
+        policy: Headers,
+        scope: Scope,
+        _: Receive,
+        send: Send,
+    ) -> None:
+        """What stays the same while a champion serves."""
+        cache, headers = self._cache(), headers_of(scope)
+        key = name, coding_of(headers)
+        if key not in cache.pages:
+            content = await run_sync(make, cache.champion, limiter=self._long)
+            cache.pages[key] = reply(content, kind, key[1], {**REVALIDATED, **policy}, with_etag=True)
+        await cache.pages[key].send(send, headers)
+
+    async def _index(self, scope: Scope, _: Receive, send: Send) -> None:
+        html = page(self._holder.champion, self._holder.missing, scope["server"][1]).encode()
+        await reply(html, HTML, coding_of(headers_of(scope)), {**REVALIDATED, **_INDEX_POLICY}).send(send)
+
+    async def _alive(self, _: Scope, __: Receive, send: Send) -> None:
+        await reply(b'{"alive":true}', JSON, "", NOT_KEPT).send(send)
+
+    async def _ready(self, _: Scope, __: Receive, send: Send) -> None:
+        """Ready is who can tell values; what is degraded costs records or speed, never an answer."""
+        told = {"ready": True, "model": self._champion().cited, "degraded": records.degraded()}
+        await reply(to_json(told), JSON, "", NOT_KEPT).send(send)
+
+    async def _metrics(self, scope: Scope, _: Receive, send: Send) -> None:
+        content, kind = await run_sync(metrics_page)
+        await reply(content, kind.encode(), coding_of(headers_of(scope)), NOT_KEPT).send(send)
 
 
-async def _openapi(holder: Holder, _: Request) -> Response:
-    return JSONResponse(openapi(_champion(holder)))
-
-
-async def _model(holder: Holder, _: Request) -> Response:
-    return JSONResponse(model_card(_champion(holder)))
-
-
-async def _page(holder: Holder, name: str, _: Request) -> Response:
+def _promoted(name: str, champion: Champion) -> bytes:
     """What promotion laid beside the model, byte for byte."""
-    champion = _champion(holder)
     if name not in champion.pages:
         raise Problem(404, "no-report", f"the model was promoted without {name}; run `make repro`")
-    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-    return HTMLResponse(champion.pages[name], headers={"Content-Security-Policy": policy})
+    return champion.pages[name]
 
 
-async def _valuation(holder: Holder, answer: Callable[[Champion, bytes], dict[str, Any]], request: Request) -> Response:
-    champion = _champion(holder)
-    body = await request.body()
-    told = await run_sync(answer, champion, body, limiter=_limiter)
-    return Response(json.dumps(told, allow_nan=False, ensure_ascii=False), media_type="application/json")
+def _notes(scope: Scope) -> Notes:
+    notes: Notes = scope["state"]["notes"]
+    return notes
 
 
-def _champion(holder: Holder) -> Champion:
-    if holder.champion is None:
-        raise Problem(503, "not-ready", holder.missing)
-    return holder.champion
-
-
-def _guarded(handler: Handler) -> Handler:
-    """Every failure becomes a problem: BentoML leaves a request hanging when an exception reaches it."""
-
-    async def guarded(request: Request) -> Response:
-        request_id = request.state.request_id
-        try:
-            return await handler(request)
-        except Problem as error:
-            problem = error
-            log_refusal(problem, request_id, request.scope)
-        except Exception:
-            _log.exception("failed request_id=%s", request_id)
-            problem = Problem(500, *OWN_WORDS[500])
-        return Response(problem.to_json(request_id), problem.status, dict(problem.headers), CONTENT_TYPE)
-
-    return guarded
+async def _told_before(cache: Cache, key: Hashable, notes: Notes, send: Send) -> bool:
+    """Sends the answer that is kept under the key, if there is one."""
+    kept = cache.answers.find(key)
+    if kept is None:
+        return False
+    notes.cached = True
+    notes.valued.extend(kept.valued)
+    await kept.reply.send(send)
+    return True

@@ -7,23 +7,23 @@ made-up path, no log line with a caller's line break, and no slot held while a s
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import re
-import time
 import uuid
-from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving import records
 from serving.admission import Guard, check_not_repeated, route_of
 from serving.body import BodyReader
 from serving.deadline import Deadline, timeout
 from serving.key_ring import KeyRing, keys_path
-from serving.problems import CONTENT_TYPE, Problem, retry_after, showable
+from serving.logs import tell
+from serving.notes import Notes
+from serving.problems import CONTENT_TYPE, Problem, retry_after
 from serving.rates import shared_rates
-from serving.routes import Route
+from serving.routes import Route, known
 from serving.slots import Slots
 
 #: Refusals in words that are not ours, told in our words.
@@ -33,15 +33,11 @@ OWN_WORDS = {
     503: ("not-ready", "no model is being served; GET /model says what is missing"),
     504: ("timeout", "the request took too long; send fewer homes at once"),
 }
-#: They come by the thousand when they come: one line a second and kind.
-HUSHED = ("busy", "not-ready", "rate-limited", "too-many-wrong-keys")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
-_log = logging.getLogger("bentoml.assay")
-_hushed: dict[str, tuple[float, int]] = {}
 
 
 class Edge:
-    """In front of two apps: ours, and BentoML's, which answers some paths and starts and stops the service."""
+    """In front of two apps: ours answers, and BentoML's starts and stops the service."""
 
     def __init__(self, ours: ASGIApp, bentoml: ASGIApp) -> None:
         self.ours = ours
@@ -52,7 +48,7 @@ class Edge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self.bentoml(scope, receive, send)
+            await records.lifespan(self.bentoml, scope, receive, send)
             return
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
@@ -60,45 +56,57 @@ class Edge:
         headers = dict(scope["headers"])
         given = headers.get(b"x-request-id", b"").decode("latin-1")
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-        scope.setdefault("state", {})["request_id"] = request_id
+        notes = Notes(request_id)
+        scope.setdefault("state", {}).update(request_id=request_id, notes=notes)
         answer = _Answer(send, request_id, scope)
         try:
-            check_not_repeated(scope["headers"], headers)
-            route = route_of(scope["path"], scope["method"], headers)
-            caller = self._guard.admit(scope, route, headers)
-            answer.headers |= caller.headers
-            scope["state"]["caller"] = caller.name
-            body = await self._bodies.read(receive, route)
-            if body is None:
-                return
-            if route.lane is None:
-                await self._answer(route, scope, _replay(body, receive), answer)
-                return
-            slots = self._lanes[route.lane]
-            await slots.take(caller.name)
-            try:
-                await self._work(route, scope, _replay(body, receive), answer)
-            finally:
-                slots.give_back()
+            await self._admit(scope, headers, receive, answer)
         except Problem as problem:
             await answer.refuse(problem)
+        finally:
+            records.finished(notes, known(scope["path"]), answer.status, scope)
+
+    async def _admit(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, answer: _Answer) -> None:
+        check_not_repeated(scope["headers"], headers)
+        route = route_of(scope["path"], scope["method"], headers)
+        caller = self._guard.admit(scope, route, headers)
+        answer.headers |= caller.headers
+        notes: Notes = scope["state"]["notes"]
+        notes.key_id = caller.key_id
+        scope["state"]["caller"] = caller.name
+        body = await self._bodies.read(receive, route)
+        if body is None:
+            return
+        if route.lane is None:
+            await self._answer(scope, _replay(body, receive), answer)
+            return
+        notes.lap("read")
+        slots = self._lanes[route.lane]
+        await slots.take(caller.name)
+        notes.lap(None)
+        records.slots_taken(route.lane, slots.used, slots.waiting)
+        try:
+            await self._work(route, scope, _replay(body, receive), answer)
+        finally:
+            slots.give_back()
+            records.slots_taken(route.lane, slots.used, slots.waiting)
 
     async def _work(self, route: Route, scope: Scope, receive: Receive, answer: _Answer) -> None:
         """Within the time for it: then the caller is told, and what still runs keeps its slot until it notices."""
         scope["state"]["deadline"] = Deadline(route.work_seconds)
         timer = asyncio.get_running_loop().call_later(route.work_seconds, answer.give_up, timeout(route.work_seconds))
         try:
-            await self._answer(route, scope, receive, answer)
+            await self._answer(scope, receive, answer)
         finally:
             timer.cancel()
 
-    async def _answer(self, route: Route, scope: Scope, receive: Receive, answer: _Answer) -> None:
+    async def _answer(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         try:
-            await (self.ours if route.ours else self.bentoml)(scope, receive, answer.send)
+            await self.ours(scope, receive, answer.send)
         except Problem:
             raise
         except Exception:
-            _log.exception("failed request_id=%s", scope["state"]["request_id"])
+            tell("request-failed", logging.ERROR, request_id=scope["state"]["request_id"], trace=True)
             raise Problem(500, *OWN_WORDS[500]) from None
 
 
@@ -122,6 +130,7 @@ class _Answer:
         self._scope = scope
         self._started = False
         self._refused = False
+        self.status: int | None = None
         self._giving_up: asyncio.Task[None] | None = None
 
     async def send(self, message: Message) -> None:
@@ -136,6 +145,7 @@ class _Answer:
             await self.refuse(Problem(message["status"], slug, detail))
             return
         self._started = True
+        self.status = message["status"]
         message["headers"] = [*message["headers"], *_raw(self.headers)]
         await self._send(message)
 
@@ -144,7 +154,8 @@ class _Answer:
         if self._started or self._refused:
             return
         self._refused = True
-        log_refusal(problem, self._id, self._scope)
+        records.refused(problem, self._id, self._scope)
+        self.status = problem.status
         body = problem.to_json(self._id)
         headers = (
             {"Content-Type": CONTENT_TYPE, "Content-Length": str(len(body))} | self.headers | dict(problem.headers)
@@ -162,25 +173,3 @@ class _Answer:
 
 def _raw(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
     return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-
-
-def log_refusal(problem: Problem, request_id: str, scope: Scope) -> None:
-    """One line a refusal; what the caller sent stands in it only as escaped, shortened JSON."""
-    told: dict[str, Any] = {
-        "request_id": request_id,
-        "status": problem.status,
-        "problem": problem.slug,
-        "method": showable(scope["method"]),
-        "path": showable(scope["path"]),
-        "detail": problem.detail,
-    }
-    if problem.slug in HUSHED:
-        last, untold = _hushed.get(problem.slug, (0.0, 0))
-        if time.monotonic() - last < 1:
-            _hushed[problem.slug] = last, untold + 1
-            return
-        _hushed[problem.slug] = time.monotonic(), 0
-        told["more_since_last"] = untold
-    if problem.errors:
-        told["fields"] = [[error.field, showable(error.value)] for error in problem.errors[:5]]
-    _log.warning("refused %s", json.dumps(told))

@@ -8,12 +8,12 @@ one that was first makes the layout for all. Whatever is wrong with the new vers
 from __future__ import annotations
 
 import gc
-import logging
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from serving import records
 from serving.champion import Champion, NoChampion, Pointer
 from serving.layouts import Layouts
 
@@ -21,7 +21,6 @@ from serving.layouts import Layouts
 LOOK = 0.2
 #: Seconds after which a version that was refused is tried again though nothing has changed.
 AGAIN = 60.0
-_log = logging.getLogger("bentoml.assay")
 
 Promoted = tuple[Pointer, bytes]
 
@@ -67,7 +66,7 @@ class Holder:
             try:
                 self.look()
             except Exception:
-                _log.exception("the pointer could not be looked at")
+                records.look_failed()
             if self._stopping.wait(LOOK):
                 return
 
@@ -92,8 +91,7 @@ class Holder:
         self._serves, self._refused = promoted, None
         if before is not None:
             self.swaps.done += 1
-        card, until = champion.card, champion.valuer.memory_end
-        _log.info("serving %s version %s, sales up to %s", card["name"], card["version"], until)
+        records.model_serves(champion)
         del before
         gc.unfreeze()
         gc.collect()
@@ -107,9 +105,7 @@ class Holder:
         self.swaps.why = why
         if self.champion is None:
             self.missing = why
-            _log.error("not ready: %s", why)
-        else:
-            _log.error("swap refused, %s serves on: %s", self.champion.card["version"], why)
+        records.model_refused(why, self.champion)
 
     def _still_refused(self) -> bool:
         return self._refused is not None and time.monotonic() - self._refused[1] < AGAIN

@@ -7,12 +7,17 @@ are not finite, so that the check of the field can name it.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
+
+import orjson
 
 from serving.problems import Problem
 
 #: No figure about a home needs more; longer ones cost quadratic time to read.
 LONGEST_NUMBER = 40
+#: Numbers that orjson reads otherwise than Python does, or that may be longer than is read here.
+_UNUSUAL = re.compile(rb"\d{19}|[-+.\deE]{41}")
 
 
 def read_object(body: bytes) -> dict[str, Any]:
@@ -22,17 +27,47 @@ def read_object(body: bytes) -> dict[str, Any]:
         Problem: 400 for what is not JSON in UTF-8, has a key twice, a number of more than
             `LONGEST_NUMBER` characters or too deep a nesting; 422 for JSON that is not an object.
     """
+    read = _quickly(body)
+    if read is None:
+        read = _strictly(body)
+    if not isinstance(read, dict):
+        raise Problem(422, "invalid-request", 'the body must be a JSON object, such as {"home": {…}}')
+    return read
+
+
+def _quickly(body: bytes) -> Any:
+    """What orjson reads, where it is sure to be what `_strictly` would read; else None.
+
+    Every key has a colon behind it. With as many colons as keys that were kept, none was overwritten.
+    """
     try:
-        read = json.loads(body.decode("utf-8"), object_pairs_hook=_unique, parse_int=_integer, parse_float=_number)
+        read = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return read if body.count(b":") == _keys(read) and not _UNUSUAL.search(body) else None
+
+
+def _keys(read: Any) -> int:
+    """How many keys all the objects in it have."""
+    inner: Any
+    if isinstance(read, dict):
+        inner, count = read.values(), len(read)
+    elif isinstance(read, list):
+        inner, count = read, 0
+    else:
+        return 0
+    return count + sum(_keys(value) for value in inner if isinstance(value, dict | list))
+
+
+def _strictly(body: bytes) -> Any:
+    try:
+        return json.loads(body.decode("utf-8"), object_pairs_hook=_unique, parse_int=_integer, parse_float=_number)
     except UnicodeDecodeError as error:
         raise _malformed(f"the body is not UTF-8: byte {error.start} can't be read") from error
     except json.JSONDecodeError as error:
         raise _malformed(f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from error
     except RecursionError as error:
         raise _malformed("the body is nested too deeply; a request needs three levels") from error
-    if not isinstance(read, dict):
-        raise Problem(422, "invalid-request", 'the body must be a JSON object, such as {"home": {…}}')
-    return read
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -17,12 +17,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from serving.logs import tell
 from serving.routes import SCOPES
 
 #: Seconds between two looks at whether the file has changed.
 LOOK_SECONDS = 1.0
 MOST_PER_MINUTE = 1_000_000
-_log = logging.getLogger("bentoml.assay")
 
 
 class KeyFileError(ValueError):
@@ -145,17 +145,17 @@ class KeyRing:
         except FileNotFoundError:
             if not self.is_open and self._seen is not None:
                 self._seen = None
-                _log.error("the API keys in %s are gone; the keys read before stay valid until a restart", self._path)
+                tell("keys-damaged", logging.ERROR, why=f"{self._path} is gone", keys_in_force=len(self._keys))
         except (OSError, KeyFileError) as error:
             self.is_open = False
-            _log.error("%s; %d keys read before stay valid", error, len(self._keys))
+            tell("keys-damaged", logging.ERROR, why=str(error), keys_in_force=len(self._keys))
 
     def _use(self, keys: tuple[ApiKey, ...]) -> None:
         names = list(dict.fromkeys(key.name for key in keys))
         self._places = {name: place for place, name in enumerate(names)}
         self._keys = keys
         self.is_open = False
-        _log.info("%d API keys read from %s", len(keys), self._path)
+        tell("keys-read", keys=len(keys), path=str(self._path))
 
 
 def now() -> datetime:

@@ -43,17 +43,21 @@ class Problem(Exception):
     errors: Sequence[FieldError] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
 
-    def to_json(self, request_id: str) -> bytes:
+    def to_dict(self, request_id: str | None = None) -> dict[str, Any]:
         body: dict[str, Any] = {
             "type": f"urn:assay:problem:{self.slug}",
             "title": HTTPStatus(self.status).phrase,
             "status": self.status,
             "detail": self.detail,
-            "request_id": request_id,
         }
+        if request_id is not None:
+            body["request_id"] = request_id
         if self.errors:
             body["errors"] = [error.to_dict() for error in self.errors]
-        return json.dumps(body, allow_nan=False).encode()
+        return body
+
+    def to_json(self, request_id: str) -> bytes:
+        return json.dumps(self.to_dict(request_id), allow_nan=False).encode()
 
 
 def retry_after(seconds: float) -> dict[str, str]:

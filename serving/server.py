@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 
+from serving import logs
 from serving.admission import is_loopback
 from serving.key_ring import KeyFileError, keys_path, read_keys
 from serving.loads import BYTES, MOST_WORKERS
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (SettingError, KeyFileError) as error:
         print(f"serving.server: {error}", file=sys.stderr)
         return 2
-    logging.basicConfig(format="%(asctime)s [%(levelname)s] %(message)s", level=logging.INFO, stream=sys.stdout)
+    logs.start()
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     return asyncio.run(_serve(listener, workers, admin))
 

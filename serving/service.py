@@ -11,6 +11,7 @@ from bentoml import Tag
 from bentoml.models import BentoModel
 from starlette.types import ASGIApp
 
+from serving import logs
 from serving.api import create_app
 from serving.champion import REPAIR, NoChampion, Pointer, key_path, pointer_path, read_key, read_pointer
 from serving.edge import Edge
@@ -27,6 +28,7 @@ class EdgedService(bentoml.Service[Any]):
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         bound_bentoml()
+        logs.start()
         return Edge(create_app(holder), super().to_asgi(is_main))
 
 

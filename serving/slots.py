@@ -20,11 +20,20 @@ class Slots:
     """
 
     def __init__(self, running: int, waiting: int, patience: float) -> None:
+        self.running = running
         self._free = running
         self._most_waiting = waiting
         self._patience = patience
         self._queues: OrderedDict[str, deque[Turn]] = OrderedDict()
         self._waiting = 0
+
+    @property
+    def used(self) -> int:
+        return self.running - self._free
+
+    @property
+    def waiting(self) -> int:
+        return self._waiting
 
     async def take(self, caller: str) -> None:
         """Returns with a slot, to be given back.

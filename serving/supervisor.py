@@ -19,6 +19,7 @@ from typing import Any
 from serving import metrics_folder
 from serving.doorman import Doorman
 from serving.loads import Loads
+from serving.logs import tell
 from serving.rates import RATES_FD
 from serving.wire import WIRE_FD
 
@@ -28,7 +29,6 @@ STOP_SECONDS = 9.5
 SILENT_SECONDS, START_SECONDS = 30.0, 120.0
 #: So many ends within so many seconds are a crash loop: the pauses before a new start then grow.
 LOOP_ENDS, LOOP_SECONDS, LONGEST_PAUSE = 5, 60.0, 5.0
-_log = logging.getLogger("assay.supervisor")
 #: What else runs in the supervisor, once the workers have been started, until it is cancelled.
 Companion = Callable[["Supervisor"], Coroutine[Any, Any, None]]
 
@@ -107,13 +107,13 @@ class Supervisor:
             if self._stop.is_set():
                 return
             if not self._was_ready:
-                _log.error("the first workers ended (status %s) before they could answer; see above why", code)
+                tell("start-failed", logging.CRITICAL, status=code)
                 self._failed = True
                 self._stop.set()
                 return
             self.restarts += 1
             self._ends.append(time.monotonic())
-            _log.error("worker %s ended by itself (status %s); another is started", worker.process.pid, code)
+            tell("worker-ended", logging.ERROR, pid=worker.process.pid, status=code)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), self._pause())
 
@@ -121,7 +121,7 @@ class Supervisor:
         """Seconds before the next start; none unless workers keep ending."""
         if len(self._ends) < LOOP_ENDS or time.monotonic() - self._ends[0] > LOOP_SECONDS:
             return 0.0
-        _log.critical("%d workers ended within %g s: something is wrong with all of them", LOOP_ENDS, LOOP_SECONDS)
+        tell("crash-loop", logging.CRITICAL, ends=LOOP_ENDS, within_s=LOOP_SECONDS, next_start_in_s=LONGEST_PAUSE)
         return LONGEST_PAUSE
 
     async def _start(self, number: int) -> tuple[Worker, socket.socket]:
@@ -148,7 +148,7 @@ class Supervisor:
                     line = await asyncio.wait_for(reader.readline(), 1.0)
                 except TimeoutError:
                     if worker.is_silent:
-                        _log.error("worker %s shows no sign of life and is killed", worker.process.pid)
+                        tell("worker-silent", logging.ERROR, pid=worker.process.pid)
                         worker.process.kill()
                     continue
                 if not line:
@@ -157,7 +157,8 @@ class Supervisor:
                 worker.told |= json.loads(line)
                 if worker.is_ready and not self._was_ready:
                     self._was_ready = True
-                    _log.info("answering on %s port %d", *self._listener.getsockname()[:2])
+                    host, port = self._listener.getsockname()[:2]
+                    tell("server-answering", host=host, port=port)
         finally:
             writer.close()
 
@@ -170,7 +171,7 @@ class Supervisor:
                 worker.process.terminate()
         _, late = await asyncio.wait(keepers, timeout=STOP_SECONDS)
         for worker in self._workers:
-            _log.error("worker %s did not end within %g seconds and is killed", worker.process.pid, STOP_SECONDS)
+            tell("worker-late", logging.ERROR, pid=worker.process.pid, killed_after_s=STOP_SECONDS)
             worker.process.kill()
         await asyncio.gather(*late)
         await doorman.close()

@@ -2,62 +2,79 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
-from models.appraisal import appraise
-from models.comparables import TOLD
-from serving.answer import answer, with_comparables
+from models.appraisal import Appraisal, appraise
+from serving.answer import answer, identity
 from serving.champion import Champion
 from serving.home import parse_home
 from serving.json_body import read_object
-from serving.problems import FieldError, Problem
-from serving.request import MOST_ERRORS, day_of, faults_of_keys, refuse
+from serving.notes import Notes, Valued
+from serving.parts import ALL, SLOW, Parts
+from serving.problems import FieldError
+from serving.request import day_of, faults_of_keys, refuse
 
-MOST_HOMES = 1000
+
+@dataclass(frozen=True)
+class Question:
+    """A home to be valued on a day, and what the two are known by under this model and memory."""
+
+    id: str
+    home: Mapping[str, Any]
+    as_of: date
 
 
-def value_one(champion: Champion, body: bytes) -> dict[str, Any]:
-    """The answer to `{"home": {…}, "as_of": …}`, with its comparable sales.
+def read_question(champion: Champion, request: Mapping[str, Any]) -> tuple[Question | None, list[FieldError]]:
+    """The question of `{"home": {…}, "as_of": …}`, or every fault of it."""
+    errors = faults_of_keys(request, ["home"], ["as_of"])
+    as_of, faults_of_day = day_of(champion.valuer, request)
+    home, faults = parse_home(champion.market, request["home"]) if "home" in request else ({}, [])
+    if errors or faults_of_day or faults:
+        return None, [*errors, *faults_of_day, *faults]
+    return Question(identity(champion, home, as_of), home, as_of), []
+
+
+def question_of(champion: Champion, body: bytes) -> Question:
+    """The question in the body of a request.
 
     Raises:
         Problem: 400 for malformed JSON, 422 with every fault of the request.
     """
-    request = read_object(body)
-    errors = faults_of_keys(request, ["home"], ["as_of"])
-    as_of, faults_of_day = day_of(champion.valuer, request)
-    home, faults = parse_home(champion.market, request["home"]) if "home" in request else ({}, [])
-    refuse([*errors, *faults_of_day, *faults])
-    appraisal = appraise(champion.valuer, [home], as_of, TOLD)[0]
-    return with_comparables(answer(champion, home, as_of, appraisal), appraisal)
+    question, errors = read_question(champion, read_object(body))
+    if question is None:
+        refuse(errors)
+    assert question is not None
+    return question
 
 
-def value_many(champion: Champion, body: bytes) -> dict[str, Any]:
-    """The answer to `{"homes": [{…}, …], "as_of": …}`: `values` in the order of the homes, without comparables.
+def value_one(champion: Champion, body: bytes, notes: Notes | None = None, parts: Parts = ALL) -> dict[str, Any]:
+    """The answer to `{"home": {…}, "as_of": …}`; raises as `question_of` does."""
+    return tell(champion, question_of(champion, body), notes or Notes(), parts)
 
-    Raises:
-        Problem: as `value_one` does, each fault with its row; 413 for more than `MOST_HOMES`.
-    """
-    request = read_object(body)
-    errors = faults_of_keys(request, ["homes"], ["as_of"])
-    as_of, faults_of_day = day_of(champion.valuer, request)
-    errors += faults_of_day
-    raw_homes = request.get("homes")
-    if isinstance(raw_homes, list) and len(raw_homes) > MOST_HOMES:
-        raise Problem(
-            413, "too-many-homes", f"{len(raw_homes)} homes in one request; at most {MOST_HOMES} are valued at once"
-        )
-    if "homes" in request and (not isinstance(raw_homes, list) or not raw_homes):
-        errors.append(
-            FieldError("homes", raw_homes, f"a list of 1 to {MOST_HOMES} homes", "send at least one home, in a list")
-        )
-    homes = []
-    for row, raw in enumerate(raw_homes if isinstance(raw_homes, list) else ()):
-        home, faults = parse_home(champion.market, raw)
-        homes.append(home)
-        errors += [replace(fault, row=row) for fault in faults]
-        if len(errors) >= MOST_ERRORS:
-            break
-    refuse(errors)
-    appraisals = appraise(champion.valuer, homes, as_of)
-    return {"values": [answer(champion, home, as_of, told) for home, told in zip(homes, appraisals, strict=True)]}
+
+def tell(champion: Champion, question: Question, notes: Notes, parts: Parts) -> dict[str, Any]:
+    """The parts of the answer to one question."""
+    appraisal = appraisal_of(champion, question, parts)
+    notes.valued.append(Valued.of(question.id, question.home, question.as_of, appraisal))
+    return answer(champion, question.id, question.as_of, appraisal, parts)
+
+
+def tell_first(champion: Champion, question: Question, notes: Notes, parts: Parts) -> dict[str, Any]:
+    """What is told at once, while the rest is worked out."""
+    return tell(champion, question, notes, parts - SLOW)
+
+
+def tell_rest(champion: Champion, question: Question, parts: Parts) -> dict[str, Any] | None:
+    """What `tell_first` left out, and by which model; None where it left nothing out."""
+    rest = parts & (*SLOW, "model")
+    if rest == parts & ("model",):
+        return None
+    return answer(champion, question.id, question.as_of, appraisal_of(champion, question, rest), rest)
+
+
+def appraisal_of(champion: Champion, question: Question, parts: Parts) -> Appraisal:
+    """Only with what the parts need."""
+    return appraise(champion.valuer, [question.home], question.as_of, parts.comparables, parts.reasons)[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 import sys
 import time
@@ -13,9 +12,9 @@ from typing import Any
 
 import uvicorn
 from bentoml._internal.context import server_context
-from bentoml._internal.log import configure_server_logging
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving import logs
 from serving.loads import Loads
 from serving.protocol import BoundedProtocol
 from serving.wire import end_when_alone, tell
@@ -27,7 +26,8 @@ KEEP_ALIVE_SECONDS = 20
 SETTLE_SECONDS = 5.0
 #: Seconds that a worker with more callers leaves the next one to others.
 OTHERS_SECONDS = 0.002
-_log = logging.getLogger("bentoml.assay")
+#: Seconds before the next try when callers can't be taken at all.
+TROUBLE_SECONDS = 0.1
 
 
 class WorkerServer(uvicorn.Server):
@@ -66,30 +66,37 @@ class WorkerServer(uvicorn.Server):
 
     def _accept(self) -> None:
         """One caller, if no other worker was quicker."""
-        loop = asyncio.get_running_loop()
         if not self._left_to_others and not self._loads.has_fewest(self._number):
             self._left_to_others = True
-            loop.remove_reader(self._listener)
-            loop.call_later(OTHERS_SECONDS, self._listen)
+            self._pause(OTHERS_SECONDS)
             return
         self._left_to_others = False
         try:
             caller, _ = self._listener.accept()
-        except OSError:
+        except BlockingIOError:
+            return
+        except OSError:  # no descriptors left, say: asking again at once would be all that we do
+            self._pause(TROUBLE_SECONDS)
             return
         caller.setblocking(False)
+        loop = asyncio.get_running_loop()
         task = loop.create_task(loop.connect_accepted_socket(self._protocol, caller))
         self._accepting.add(task)
         task.add_done_callback(self._accepted)
         self._tell_load()
+
+    def _pause(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._listener)
+        loop.call_later(seconds, self._listen)
 
     def _tell_load(self) -> None:
         self._loads.tell(self._number, len(self.server_state.connections) + len(self._accepting))
 
     def _accepted(self, task: asyncio.Task[Any]) -> None:
         self._accepting.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.warning("a caller could not be taken: %r", error)
+        if not task.cancelled():
+            task.exception()  # a caller who has gone already is no news
 
     def _protocol(self) -> BoundedProtocol:
         return BoundedProtocol(self.config, self.server_state, self.lifespan.state)
@@ -124,8 +131,7 @@ def when_settled(app: ASGIApp, is_settled: Callable[[], bool]) -> ASGIApp:
 
 
 def main(fd: int, number: int, shared_fd: int) -> None:
-    configure: Any = configure_server_logging
-    configure()
+    logs.start()
     end_when_alone()
     from serving.service import Valuation, holder
 

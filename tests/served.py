@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -223,7 +223,8 @@ def environment(place: Path) -> dict[str, str]:
     """A server's surroundings: nothing of ours but the store and the pointer under `place`."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
     ours = {"BENTOML_HOME": str(place / "bentoml"), "ASSAY_CHAMPION": str(place / "champion.json"), "HOME": str(place)}
-    ours |= {"ASSAY_KEY": str(key_of(place)), "ASSAY_LAYOUTS": str(place / "layouts")}
+    ours |= {"ASSAY_KEY": str(key_of(place)), "ASSAY_EVENTS": str(place / "events")}
+    ours["ASSAY_LAYOUTS"] = str(place / "layouts")
     return kept | ours | {"BENTOML_DO_NOT_TRACK": "True", "OMP_WAIT_POLICY": "passive"}
 
 
@@ -302,6 +303,14 @@ def _running(
                 raise
 
 
+def until(true: Callable[[], bool]) -> None:
+    """Waits for it, for half a minute at most."""
+    give_up = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < give_up, "it did not come about"
+        time.sleep(0.02)
+
+
 def free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
@@ -310,7 +319,7 @@ def free_port() -> int:
 
 def copied(place: Path, to: Path) -> dict[str, str]:
     """The store and the pointer of `place` under another folder, to be damaged there."""
-    shutil.copytree(place, to, ignore=shutil.ignore_patterns("layouts"))
+    shutil.copytree(place, to, ignore=shutil.ignore_patterns("layouts", "events"))
     return environment(to)
 
 

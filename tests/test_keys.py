@@ -174,7 +174,7 @@ def test_a_damaged_or_lost_file_keeps_the_keys_and_is_told(server: Server, place
         file.write_bytes(sound)
     log = server.log.read_text()
     assert "can't be read" in log
-    assert "are gone" in log
+    assert "is gone" in log
 
 
 def test_with_keys_a_public_address_is_listened_on(place: Path, tmp_path: Path, app_key: str):

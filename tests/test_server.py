@@ -109,7 +109,7 @@ def test_a_killed_worker_loses_no_answer_and_is_replaced(home: Path) -> None:
         assert before[1] in pids(admin)
         assert before[0] not in pids(admin)
         assert status(admin)["restarts"] == 1
-        assert f"worker {before[0]} ended by itself (status -9)" in server.log.read_text()
+        assert f'"event": "worker-ended", "pid": {before[0]}, "status": -9' in server.log.read_text()
 
 
 def test_callers_are_spread_evenly_over_workers(home: Path) -> None:
@@ -188,7 +188,7 @@ def test_a_service_that_cannot_start_ends_the_server_with_the_reason(home: Path)
     done = ended(home, "--port", str(free_port()), BENTOML_CONFIG=str(home / "nowhere.yaml"))
     assert done.returncode == 1
     assert "nowhere.yaml" in done.stdout + done.stderr
-    assert "before they could answer" in done.stdout
+    assert '"event": "start-failed"' in done.stderr
 
 
 def test_a_taken_port_is_named(home: Path) -> None:

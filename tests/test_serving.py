@@ -267,10 +267,11 @@ def test_health_and_metrics(server: Server):
     assert [server.get(path).status_code for path in ("/livez", "/readyz", "/healthz")] == [200, 200, 200]
     server.post("/value", {"home": HOME})
     server.post("/compare", {"from": {"home": HOME}, "to": {"home": HOME}})
+    server.get("/nothing")
     metrics = server.get("/metrics").text
-    assert 'endpoint="/value"' in metrics
-    assert 'endpoint="/compare"' in metrics
-    assert 'endpoint="/nothing"' not in metrics
+    assert 'assay_requests_total{route="/value",status="200"}' in metrics
+    assert 'assay_requests_total{route="/compare",status="200"}' in metrics
+    assert "/nothing" not in metrics
 
 
 def test_without_a_champion_it_starts_and_says_what_is_missing(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 import shutil
@@ -18,6 +19,7 @@ from models.appraisal import appraise
 from models.bundle import write_bundle
 from models.files import read_json, write_json
 from models.valuer import Valuer
+from pipelines import signing
 from serving import holder as holding
 from serving import layouts as laying
 from serving.champion import read_key, read_pointer
@@ -214,6 +216,18 @@ def test_the_layout_of_another_key_is_not_served(holder: Holder, place: Path, va
     stranger.look()
     assert stranger.champion is None
     assert "not as it was signed" in stranger.missing
+
+
+def test_after_everything_was_signed_anew_the_layout_is_made_anew(
+    holder: Holder, place: Path, monkeypatch: pytest.MonkeyPatch
+):
+    shutil.rmtree(place / ".assay" / "keys")
+    with contextlib.chdir(place):
+        signing.make_keys(signing.key_folder())
+    tell(place, read_json(bundle_of(place).parent / "card.json"))
+    again = holder_of(place, monkeypatch)
+    again.look()
+    assert again.champion is not None, again.missing
 
 
 def test_old_layouts_go(holder: Holder, place: Path, valuer: Valuer, monkeypatch: pytest.MonkeyPatch):

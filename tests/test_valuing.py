@@ -16,10 +16,11 @@ from models.bundle import write_memory
 from models.comparables import TOLD
 from models.market import Market
 from serving.api_doc import with_example
+from serving.batch import MOST_HOMES, value_many
 from serving.champion import Champion
 from serving.comparing import compare
 from serving.problems import Problem
-from serving.valuing import MOST_HOMES, value_many, value_one
+from serving.valuing import value_one
 from tests.served import HOME, MARKET, ROOT, later_sales, train
 
 CARD = {"name": "valuation-harbour", "version": "7", "digest": "a" * 64, "run": None, "data": "d", "commit": "c"}
@@ -207,10 +208,21 @@ def test_faults_of_the_request_and_of_the_home_are_told_together(champion):
     assert [e.field for e in refusal(champion, value_one, as_of="2021-06-01").errors] == ["home"]
 
 
-def test_a_bad_row_is_named_by_its_position(champion):
-    problem = refusal(champion, value_many, homes=[HOME, HOME | {"rooms": 0}, "x", HOME | {"lift": None}])
-    assert [(e.row, e.field) for e in problem.errors] == [(1, "rooms"), (2, "home"), (3, "lift")]
-    assert problem.errors[0].to_dict()["row"] == 1
+def test_a_bad_row_spoils_no_other(champion):
+    homes = [HOME, HOME | {"rooms": 0}, "x", HOME | {"lift": None}, HOME]
+    told = value_many(champion, json.dumps({"homes": homes}).encode())
+    assert told["refused"] == 3
+    assert told["values"][0] == told["values"][4] == many(champion, [HOME])[0]
+    refused = told["values"][1:4]
+    assert [row["row"] for row in refused] == [1, 2, 3]
+    assert [row["error"]["errors"][0]["field"] for row in refused] == ["rooms", "home", "lift"]
+    assert {row["error"]["status"] for row in refused} == {422}
+
+
+def test_where_no_row_is_good_the_batch_is_refused_and_rows_are_named(champion):
+    problem = refusal(champion, value_many, homes=[HOME | {"rooms": 0}, "x"])
+    assert [(e.row, e.field) for e in problem.errors] == [(0, "rooms"), (1, "home")]
+    assert problem.errors[0].to_dict()["row"] == 0
 
 
 def test_what_if_and_what_changed_add_up_to_the_cent(champion):
