@@ -44,7 +44,7 @@ class Edge:
         self.bentoml = bentoml
         self._guard = Guard(KeyRing(keys_path()), shared_rates())
         self._bodies = BodyReader()
-        self._lanes = {"one": Slots(2, waiting=64, patience=1.0), "many": Slots(1, waiting=8, patience=5.0)}
+        self._lanes = {"one": Slots(2, waiting=512, patience=0.25), "many": Slots(1, waiting=8, patience=5.0)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

@@ -18,11 +18,9 @@ from collections.abc import Sequence
 from serving import logs
 from serving.admission import is_loopback
 from serving.key_ring import KeyFileError, keys_path, read_keys
-from serving.rates import BYTES
+from serving.loads import BYTES, MOST_WORKERS
 from serving.settings import SettingError, check_environment, number
 from serving.supervisor import Supervisor
-
-MOST_WORKERS = 64
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,9 +48,9 @@ async def _serve(listener: socket.socket, workers: int, admin: socket.socket | N
         assert admin is not None
         await serve_admin(admin, supervisor)
 
-    with tempfile.TemporaryFile() as rates:
-        rates.truncate(BYTES)
-        return await Supervisor(listener, workers, rates.fileno(), [admin_pages] if admin else []).run()
+    with tempfile.TemporaryFile() as shared:
+        shared.truncate(BYTES)
+        return await Supervisor(listener, workers, shared.fileno(), [admin_pages] if admin else []).run()
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict, deque
 
 from serving.problems import Problem, retry_after
 
+#: Of the last turn in the pace of late.
+PACE_WEIGHT = 0.1
 Turn = asyncio.Future[None]
 
 
 class Slots:
     """Slots for work, given to callers in turn, so that one who asks much delays only himself.
 
+    How many may wait depends on how fast it goes: a refusal costs about as much as a quick answer.
+
     Args:
         running: slots that there are.
-        waiting: requests that may wait for one. When one more comes, the caller with the most waiting loses his last.
-        patience: seconds after which whoever waits is refused.
+        waiting: requests that may wait for one, however fast it goes.
+        patience: seconds that a request may have to wait, by the pace of late. When one more would have to wait
+            longer, the caller with the most waiting loses his last. After twice as long whoever waits is refused.
     """
 
     def __init__(self, running: int, waiting: int, patience: float) -> None:
@@ -26,6 +32,8 @@ class Slots:
         self._patience = patience
         self._queues: OrderedDict[str, deque[Turn]] = OrderedDict()
         self._waiting = 0
+        self._pace = 0.0  # seconds from one turn to the next, of late
+        self._last_turn = 0.0
 
     @property
     def used(self) -> int:
@@ -51,11 +59,13 @@ class Slots:
                 self.give_back()
                 raise
             return
-        if self._waiting >= self._most_waiting:
+        if self._is_full():
             self._refuse_last_of_longest(caller)
         await self._wait(caller)
 
     def give_back(self) -> None:
+        if self._queues:
+            self._note_pace()
         while self._queues:
             caller, queue = self._queues.popitem(last=False)
             turn = queue.popleft()
@@ -67,12 +77,24 @@ class Slots:
                 return
         self._free += 1
 
+    def _is_full(self) -> bool:
+        if self._waiting >= self._most_waiting:
+            return True
+        return self._waiting >= self.running and (self._waiting + 1) * self._pace > self._patience
+
+    def _note_pace(self) -> None:
+        now = time.monotonic()
+        self._pace += PACE_WEIGHT * (now - self._last_turn - self._pace)
+        self._last_turn = now
+
     async def _wait(self, caller: str) -> None:
         loop = asyncio.get_running_loop()
+        if not self._queues:
+            self._last_turn = time.monotonic()
         turn: Turn = loop.create_future()
         self._queues.setdefault(caller, deque()).append(turn)
         self._waiting += 1
-        timer = loop.call_later(self._patience, self._lose_patience, caller, turn)
+        timer = loop.call_later(2 * self._patience, self._lose_patience, caller, turn)
         try:
             await turn
         except asyncio.CancelledError:

@@ -18,6 +18,7 @@ from typing import Any
 
 from serving import metrics_folder
 from serving.doorman import Doorman
+from serving.loads import Loads
 from serving.logs import tell
 from serving.rates import RATES_FD
 from serving.wire import WIRE_FD
@@ -55,12 +56,13 @@ class Supervisor:
     """As many workers as asked for, until SIGTERM or SIGINT."""
 
     def __init__(
-        self, listener: socket.socket, count: int, rates_fd: int, companions: Sequence[Companion] = ()
+        self, listener: socket.socket, count: int, shared_fd: int, companions: Sequence[Companion] = ()
     ) -> None:
         self._listener = listener
         self._count = count
         self._companions = companions
-        self._rates_fd = rates_fd
+        self._shared_fd = shared_fd
+        self._loads = Loads(shared_fd)
         self._stop = asyncio.Event()
         self._was_ready = False
         self._failed = False
@@ -74,7 +76,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop.set)
-        keepers = [asyncio.create_task(self._keep()) for _ in range(self._count)]
+        keepers = [asyncio.create_task(self._keep(number)) for number in range(self._count)]
         await asyncio.sleep(0)
         companions = [asyncio.create_task(companion(self)) for companion in self._companions]
         await self._stop.wait()
@@ -87,16 +89,20 @@ class Supervisor:
     def status(self) -> dict[str, Any]:
         """How many workers there are, how often one was started anew, and what each last told of itself."""
         now = time.monotonic()
-        workers = [{"up_seconds": round(now - w.started), "ready": w.is_ready, **w.told} for w in self._workers]
+        workers = [
+            {"pid": w.process.pid, "up_seconds": round(now - w.started), "ready": w.is_ready, **w.told}
+            for w in self._workers
+        ]
         return {"stopping": self._stop.is_set(), "restarts": self.restarts, "workers": workers}
 
-    async def _keep(self) -> None:
+    async def _keep(self, number: int) -> None:
         """One worker after the other, until the end."""
         while not self._stop.is_set():
-            worker, wire = await self._start()
+            worker, wire = await self._start(number)
             listening = asyncio.create_task(self._listen(worker, wire))
             code = await worker.process.wait()
             await listening
+            self._loads.leave(number)
             self._workers.remove(worker)
             if self._stop.is_set():
                 return
@@ -118,12 +124,12 @@ class Supervisor:
         tell("crash-loop", logging.CRITICAL, ends=LOOP_ENDS, within_s=LOOP_SECONDS, next_start_in_s=LONGEST_PAUSE)
         return LONGEST_PAUSE
 
-    async def _start(self) -> tuple[Worker, socket.socket]:
+    async def _start(self, number: int) -> tuple[Worker, socket.socket]:
         ours, theirs = socket.socketpair()
-        fds = (self._listener.fileno(), theirs.fileno(), self._rates_fd)
+        fds = (self._listener.fileno(), theirs.fileno(), self._shared_fd)
         with theirs:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "serving.worker", str(fds[0])),
+                *(sys.executable, "-m", "serving.worker", str(fds[0]), str(number), str(fds[2])),
                 stdin=asyncio.subprocess.DEVNULL,
                 env=os.environ | self.worker_environment | {WIRE_FD: str(fds[1]), RATES_FD: str(fds[2])},
                 pass_fds=fds,

@@ -19,7 +19,7 @@ def tell(**facts: Any) -> None:
     nothing happens."""
     wire = _wire()
     if wire is not None:
-        line = json.dumps({"pid": os.getpid(), **facts}).encode() + b"\n"
+        line = json.dumps(facts).encode() + b"\n"
         try:
             with _lock:
                 wire.sendall(line)

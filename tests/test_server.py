@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,18 @@ def test_a_killed_worker_loses_no_answer_and_is_replaced(home: Path) -> None:
         assert before[0] not in pids(admin)
         assert status(admin)["restarts"] == 1
         assert f'"event": "worker-ended", "pid": {before[0]}, "status": -9' in server.log.read_text()
+
+
+def test_callers_are_spread_evenly_over_workers(home: Path) -> None:
+    admin = free_port()
+    with supervised(home, environment(home), "--workers", "2", "--admin-port", str(admin)) as server:
+        wait_for(lambda: len(pids(admin)) == 2)
+        with ExitStack() as held:
+            port = int(server.url.rpartition(":")[2])
+            for _ in range(40):
+                held.enter_context(socket.create_connection(("127.0.0.1", port)))
+            wait_for(lambda: sum(worker.get("connections", 0) for worker in status(admin)["workers"]) == 40)
+            assert min(worker["connections"] for worker in status(admin)["workers"]) >= 15
 
 
 def test_all_workers_killed_come_back(home: Path) -> None:

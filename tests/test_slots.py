@@ -55,8 +55,19 @@ def test_one_who_asks_much_loses_his_place_to_one_who_asks_little():
     assert Counter(done) == {"a": 3, "b": 2}
 
 
-def test_nobody_waits_longer_than_patience():
+def test_nobody_waits_much_longer_than_patience():
     assert run(Slots(1, waiting=4, patience=0.05), "aaa", 0.4)[0] == {"done": 1, "503": 2}
+
+
+def test_as_many_wait_as_the_pace_of_late_allows():
+    slots = Slots(1, waiting=500, patience=0.5)
+    run(slots, "a" * 40, 0.02)  # so it learns the pace
+    slow = run(slots, "a" * 100, 0.02)[0]
+    assert slow["503"] > 60
+    run(slots, "a" * 20, 0.0)
+    run(slots, "a" * 20, 0.0)
+    run(slots, "a" * 20, 0.0)
+    assert run(slots, "a" * 100, 0.0)[0] == {"done": 100}
 
 
 @pytest.mark.parametrize("cancelled_after", [0.0, 0.01, 0.05])

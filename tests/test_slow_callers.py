@@ -16,7 +16,7 @@ from serving.routes import ROUTES
 from tests.served import HOME, Server, environment, free_port, promote, supervised, train
 
 HEAD = b"POST /value HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-#: More than the slots and places to wait of one worker.
+#: Many times the slots of one worker.
 MANY = 90
 
 
@@ -96,8 +96,8 @@ def test_bodies_without_end_take_no_memory(server: Server, admin: int):
     assert server.post("/value", {"home": HOME}).status_code == 200
 
 
-def test_more_than_can_be_answered_is_refused_with_a_hint(server: Server):
-    """A crowd at once: whoever is not answered is told to come again, in the one shape of all refusals."""
+def test_a_crowd_at_once_is_answered_or_told_to_come_again(server: Server):
+    """In the one shape of all refusals, and with a hint when."""
 
     def ask(_: int) -> requests.Response:
         return server.post("/value", {"home": HOME})
