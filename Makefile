@@ -1,7 +1,7 @@
 # `make help` explains the targets. Only Python 3.11 to 3.13, git and make are needed.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run env repro refresh scorecard status history rollback verify sign serve ui docs experiments drills evidence compare test lint format types bento lock
+.PHONY: help run env repro refresh scorecard status history rollback verify sign serve ui docs experiments drills evidence compare bench chaos test lint format types bento lock
 
 VENV ?= .venv
 SERVE_PORT ?= 3000
@@ -111,6 +111,12 @@ evidence: env ## What there is to show of the champion to an auditor, with a scr
 compare: env ## Metrics, parameters, data and plots beside those of a commit (make compare BASE=HEAD~1)
 	@mkdir -p "$(DVC_SITE_CACHE_DIR)" && chmod 700 "$(DVC_SITE_CACHE_DIR)"
 	@python -m pipelines.comparison $(BASE)
+
+bench: env ## The endpoint beside its peers in one run: ratios to docs/serving-benchmarks.md (make bench QUICK=1: nothing written)
+	@python -m tests.bench $(if $(QUICK),--quick)
+
+chaos: env ## Slow callers, swaps, damaged models, long load, dead dependencies, each against a running server
+	@set -e; for drill in $(or $(DRILL),slow swaps corruptions alone soak); do python -m tests.bench.drills $$drill; done
 
 bento: env ## The promoted model and its service as one deployable bento
 	@bentoml build

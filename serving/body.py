@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from starlette.types import Receive
 
@@ -14,6 +15,17 @@ from serving.routes import Route
 SMALL = 1 << 16
 #: Bytes of large bodies that may be arriving at once in one worker.
 MOST_ARRIVING = 128 << 20
+#: What is still taken in, and thrown away, of a body that was refused: seconds, and bytes.
+LAST_SECONDS, LAST_BYTES = 1.0, 8 << 20
+
+
+async def hear_out(receive: Receive) -> None:
+    """A connection closed on unread bytes is reset, and the refusal lost before the caller has read it."""
+    left = LAST_BYTES
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LAST_SECONDS):
+            while left > 0 and (message := await receive()).get("more_body", False):
+                left -= len(message["body"])
 
 
 class BodyReader:

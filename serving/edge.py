@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving import records
 from serving.admission import Guard, check_not_repeated, route_of
-from serving.body import BodyReader
+from serving.body import BodyReader, hear_out
 from serving.deadline import Deadline, timeout
 from serving.key_ring import KeyRing, keys_path
 from serving.logs import tell
@@ -62,7 +62,7 @@ class Edge:
         try:
             await self._admit(scope, headers, receive, answer)
         except Problem as problem:
-            await answer.refuse(problem)
+            await answer.refuse(problem, receive)
         finally:
             records.finished(notes, known(scope["path"]), answer.status, scope)
 
@@ -149,8 +149,8 @@ class _Answer:
         message["headers"] = [*message["headers"], *_raw(self.headers)]
         await self._send(message)
 
-    async def refuse(self, problem: Problem) -> None:
-        """Sends the problem in place of an answer, unless an answer has begun."""
+    async def refuse(self, problem: Problem, receive: Receive | None = None) -> None:
+        """Sends the problem in place of an answer, unless an answer has begun; hears out whoever is still sending."""
         if self._started or self._refused:
             return
         self._refused = True
@@ -164,7 +164,11 @@ class _Answer:
             headers |= retry_after(1)
         raw = _raw(headers)
         await self._send({"type": "http.response.start", "status": problem.status, "headers": raw})
-        await self._send({"type": "http.response.body", "body": body})
+        closes = receive is not None and headers.get("Connection") == "close"
+        await self._send({"type": "http.response.body", "body": body, "more_body": closes})
+        if receive is not None and closes:
+            await hear_out(receive)
+            await self._send({"type": "http.response.body", "body": b""})
 
     def give_up(self, problem: Problem) -> None:
         """Refuses while somebody still works on the answer, which then goes nowhere."""

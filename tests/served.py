@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -166,13 +166,14 @@ def later_sales() -> pd.DataFrame:
     return sales(90, seed=8, first="2022-01-01", days=90)
 
 
-def train() -> Valuer:
+def train(seed: int = SETTINGS.seed) -> Valuer:
     """The model of the sales of 2019 to 2021, its ranges read from errors out of time."""
+    settings = replace(SETTINGS, seed=seed)
     table = sales()
     learnt = learn(build_memory(table, MARKET))
     windows = plan_split(table["sale_date"], holdout_months=6, fold_count=2, fold_months=6).folds
-    judged = judge_folds([make_fold(learnt, window) for window in windows], SETTINGS)
-    return fit_valuer(learnt, judged, SETTINGS, level=0.9, horizon_days=366)
+    judged = judge_folds([make_fold(learnt, window) for window in windows], settings)
+    return fit_valuer(learnt, judged, settings, level=0.9, horizon_days=366)
 
 
 def promote(valuer: Valuer, place: Path) -> dict[str, str]:

@@ -66,8 +66,9 @@ def test_a_body_in_pieces_reaches_the_app_whole():
 
 def test_many_tiny_chunks_are_counted_together():
     half = b" " * (MOST_BYTES // 2)
-    start, body = call([chunk(half, True), chunk(half, True), *[chunk(b" ", True)] * 5])
+    start, body, end = call([chunk(half, True), chunk(half, True), *[chunk(b" ", True)] * 5, chunk(b" ")])
     assert start["status"] == json.loads(body["body"])["status"] == 413
+    assert (body["more_body"], end.get("more_body", False)) == (True, False)  # told before the rest is heard out
 
 
 def test_a_body_that_does_not_arrive_is_a_408(monkeypatch: pytest.MonkeyPatch):
