@@ -1,14 +1,13 @@
 """A model laid out for serving: flat forests, the grid and the leaves as arrays to be mapped, the rest as it stands.
 
-A bundle is read once, by whoever lays it out. Workers map what was laid out: all share the same pages of memory, none
-parses a model file, and none needs LightGBM. A layout belongs to the machine and the code that made it; it is made
-again from the bundle when either changes.
+A bundle is read once, by whoever lays it out. Workers map what was laid out: all share the same pages of memory
+(`models/sealed.py`), none parses a model file, and none needs LightGBM. A layout belongs to the machine and the code
+that made it; it is made again from the bundle when either changes.
 """
 
 from __future__ import annotations
 
 import json
-import mmap
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from models.forest import Bag, aside
 from models.grid import Grid, lay_grid
 from models.kernel.flat import ARRAYS, NODE, Flat, flatten
 from models.kernel.walk import Walk
+from models.sealed import sealed
 from models.valuer import Valuer
 
 ARRAYS_FILE, MANIFEST = "arrays.bin", "layout.json"
@@ -85,11 +85,11 @@ def read_layout(directory: Path) -> tuple[Valuer, dict[str, Any]]:
     """
     try:
         manifest = json.loads((directory / MANIFEST).read_bytes())
-        parts = {name: (directory / name).read_bytes() for name in manifest["files"] if name != ARRAYS_FILE}
-        arrays = _mapped(directory / ARRAYS_FILE)
-        for name, promised in manifest["files"].items():
-            found = digest(arrays.data if name == ARRAYS_FILE else parts[name])
-            if found != promised:
+        files = dict(manifest["files"])
+        arrays = sealed(directory / ARRAYS_FILE, files.pop(ARRAYS_FILE))
+        parts = {name: (directory / name).read_bytes() for name in files}
+        for name, promised in files.items():
+            if (found := digest(parts[name])) != promised:
                 raise LayoutError(f"{directory / name} has digest {found}, its manifest promises {promised}")
         return _assembled(manifest, parts, arrays), dict(manifest["facts"])
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -130,9 +130,3 @@ def _array(data: np.ndarray, kind: str, shape: list[int], at: int) -> np.ndarray
     dtype = NODE if kind == "node" else np.dtype(kind)
     count = int(np.prod(shape))
     return data[at : at + count * dtype.itemsize].view(dtype).reshape(shape)
-
-
-def _mapped(path: Path) -> np.ndarray:
-    """The bytes of a file, mapped: pages that several workers share, and that nobody can write."""
-    with path.open("rb") as file:
-        return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), dtype=np.uint8)
