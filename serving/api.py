@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable, Iterator
 from functools import partial
+from typing import Any
 
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
@@ -24,7 +25,7 @@ from serving.model_card import model_card
 from serving.notes import Notes
 from serving.openapi import openapi
 from serving.page import page
-from serving.parts import ALL, asked_parts
+from serving.parts import ALL, Parts, asked_parts
 from serving.problems import Problem
 from serving.replies import (
     ARROW,
@@ -46,9 +47,9 @@ from serving.replies import (
 from serving.request import read_query
 from serving.routes import known
 from serving.streaming import send_pieces
-from serving.valuing import question_of, tell
+from serving.valuing import Question, question_of, tell
 
-#: Threads of a worker for what takes long: one home's answer is told in the event loop's own.
+#: Threads of a worker for what takes long.
 THREADS = 2
 _PAGE_POLICY = {b"content-security-policy": b"default-src 'none'; img-src data:; style-src 'unsafe-inline'"}
 _INDEX_POLICY = {b"content-security-policy": b"default-src 'none'; style-src 'unsafe-inline'"}
@@ -116,7 +117,7 @@ class Api:
         notes.lap("parse")
         meant = "/value", question.id, parts, coding
         if not await _told_before(cache, meant, notes, send):
-            told = tell(cache.champion, question, notes, parts)
+            told = await self._tell(cache.champion, question, notes, parts)
             notes.lap("appraise")
             answer = reply(to_json(told), JSON, coding, PRIVATE)
             notes.lap("encode")
@@ -124,6 +125,14 @@ class Api:
             await answer.send(send)
         if (kept := cache.answers.find(meant)) is not None:
             cache.answers.keep(as_sent, kept, len(body))
+
+    async def _tell(self, champion: Champion, question: Question, notes: Notes, parts: Parts) -> dict[str, Any]:
+        """In the event loop's own thread for the day that nearly everybody asks for: it takes milliseconds, and another
+        thread would only contend with this one. Any other day may have to be laid out first, which takes far longer.
+        """
+        if question.as_of == champion.valuer.current_day:
+            return tell(champion, question, notes, parts)
+        return await run_sync(tell, champion, question, notes, parts, limiter=self._long)
 
     async def _value_by_lines(self, champion: Champion, body: bytes, scope: Scope, send: Send) -> None:
         """Value and ranges at once, in a line; then the rest, in another."""

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from models.valuer import PROPERTY
-from serving.batch import MOST_STREAMED, SLICE, Row, row_of, too_many
+from serving.batch import MOST_STREAMED, SLICE, Row, rows_of, too_many
 from serving.champion import Champion
 from serving.problems import FieldError, Problem
 from serving.request import refuse, suggested
@@ -24,27 +24,28 @@ MOST_TEXT = 4096
 _SCHEMA, _DICTIONARY = 1, 2
 
 
-def rows_of_arrow(champion: Champion, body: bytes) -> Iterator[Row]:
-    """The homes of a stream with a column a field and, where it is wanted, `as_of`; one by one.
+def rows_of_arrow(champion: Champion, body: bytes) -> Iterator[list[Row]]:
+    """The homes of a stream with a column a field and, where it is wanted, `as_of`; slice by slice.
 
     Raises:
         Problem: at once, 400 for what is no such stream, 413 for more than `MOST_STREAMED` rows, 422 for columns that
             are unknown, missing or of another type.
     """
-    batches = _batches(champion, body)
-    names = batches[0].schema.names
-    columns = (dict(zip(names, row, strict=True)) for some in batches for row in _listed(some))
-    return (row_of(champion, number, _question(home)) for number, home in enumerate(columns))
+    return _sliced(champion, _batches(champion, body))
+
+
+def _sliced(champion: Champion, batches: list[pa.RecordBatch]) -> Iterator[list[Row]]:
+    table = pa.Table.from_batches(batches)
+    for start in range(0, len(table), SLICE):
+        some = table.slice(start, SLICE)
+        columns = [column.to_pylist() for column in some.columns]
+        homes = [dict(zip(table.column_names, row, strict=True)) for row in zip(*columns, strict=True)]
+        yield rows_of(champion, start, [_question(home) for home in homes])
 
 
 def _question(home: dict[str, Any]) -> dict[str, Any]:
     as_of = home.pop("as_of", None)
     return {"home": home, "as_of": as_of.isoformat() if isinstance(as_of, date) else as_of}
-
-
-def _listed(batch: pa.RecordBatch) -> Iterator[tuple[Any, ...]]:
-    for start in range(0, batch.num_rows, SLICE):
-        yield from zip(*(column.to_pylist() for column in batch.slice(start, SLICE).columns), strict=True)
 
 
 def _batches(champion: Champion, body: bytes) -> list[pa.RecordBatch]:
@@ -122,6 +123,8 @@ def _check_plain(body: bytes) -> None:
         if mark != 0xFFFFFFFF or size < 0:
             raise ValueError(f"no message begins at byte {at}")
         if size == 0:
+            if at + 8 < len(body):
+                raise ValueError(f"{len(body) - at - 8} bytes follow its end")
             return
         message = _Table(body, at + 8 + struct.unpack_from("<I", body, at + 8)[0])
         batch = message.table(2)
@@ -130,6 +133,7 @@ def _check_plain(body: bytes) -> None:
         if batch is not None and message.number(1, "B") != _SCHEMA and batch.place(3):
             raise Problem(415, "unsupported-encoding", "compressed buffers are not read; write the stream without")
         at += 8 + size + max(message.number(3, "q"), 0)
+    raise ValueError("it has no end; some of it is missing")
 
 
 class _Table:

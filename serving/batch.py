@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from itertools import islice
 from typing import Any
 
 from models.appraisal import Appraisal, appraise
-from serving.answer import answer
+from serving.answer import answer, identity
 from serving.champion import Champion
+from serving.home_columns import parse_homes
 from serving.json_body import read_object
 from serving.notes import Notes, Valued
 from serving.parts import ALL, Parts
@@ -61,14 +61,14 @@ def rows_of_json(champion: Champion, body: bytes) -> list[Row]:
         errors.append(FieldError("homes", homes, allowed, "send at least one home, in a list"))
     refuse(errors)
     day = {"as_of": request.get("as_of")}
-    rows = [row_of(champion, number, {"home": home} | day) for number, home in enumerate(homes or ())]
+    rows = rows_of(champion, 0, [{"home": home} | day for home in homes or ()])
     if all(row.question is None for row in rows):
         refuse([replace(error, row=row.number) for row in rows for error in row.errors])
     return rows
 
 
-def rows_of_lines(champion: Champion, body: bytes) -> Iterator[Row]:
-    """The homes of lines `{"home": {…}, "as_of": …}`, one by one; blank lines count as no row.
+def rows_of_lines(champion: Champion, body: bytes) -> Iterator[list[Row]]:
+    """The homes of lines `{"home": {…}, "as_of": …}`, slice by slice; blank lines count as no row.
 
     Raises:
         Problem: at once, 413 for more than `MOST_STREAMED` lines, 422 for none.
@@ -78,7 +78,42 @@ def rows_of_lines(champion: Champion, body: bytes) -> Iterator[Row]:
     lines = [line for line in body.split(b"\n") if line.strip()]
     if not lines:
         raise Problem(422, "invalid-request", 'there is no line; send at least one, such as {"home": {…}}')
-    return (_line(champion, number, line) for number, line in enumerate(lines))
+    starts = range(0, len(lines), SLICE)
+    return (rows_of(champion, start, [_read(line) for line in lines[start : start + SLICE]]) for start in starts)
+
+
+def rows_of(champion: Champion, first: int, requests: Sequence[Mapping[str, Any] | Problem]) -> list[Row]:
+    """The rows that ask what `/value` would be asked with these bodies, numbered from `first` on."""
+    homes = parse_homes(champion.market, [None if isinstance(one, Problem) else one.get("home") for one in requests])
+    days: dict[Any, date | None] = {}
+    rows = []
+    for number, (request, home) in enumerate(zip(requests, homes, strict=True), first):
+        if isinstance(request, Problem):
+            rows.append(Row(number, None, request))
+        elif home is not None and (day := _day(champion, request, days)) is not None:
+            rows.append(Row(number, Question(identity(champion, home, day), home, day)))
+        else:
+            question, errors = read_question(champion, request)
+            rows.append(Row(number, question, problem_of(errors) if errors else None, errors))
+    return rows
+
+
+def _day(champion: Champion, request: Mapping[str, Any], known: dict[Any, date | None]) -> date | None:
+    """The day that a request is about; None where something is wrong with that, or with its keys."""
+    asked = request.get("as_of")
+    if request.keys() - {"home", "as_of"} or not isinstance(asked, str | None):
+        return None
+    if asked not in known:
+        day, faults = day_of(champion.valuer, request)
+        known[asked] = None if faults else day
+    return known[asked]
+
+
+def _read(line: bytes) -> Mapping[str, Any] | Problem:
+    try:
+        return read_object(line)
+    except Problem as problem:
+        return problem
 
 
 def too_many(count: int, most: int, advice: str) -> Problem:
@@ -86,10 +121,8 @@ def too_many(count: int, most: int, advice: str) -> Problem:
     return Problem(413, "too-many-homes", detail)
 
 
-def slices(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    rest = iter(rows)
-    while some := list(islice(rest, SLICE)):
-        yield some
+def slices(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    return (rows[start : start + SLICE] for start in range(0, len(rows), SLICE))
 
 
 def tell_slice(champion: Champion, rows: Sequence[Row], notes: Notes, parts: Parts) -> list[dict[str, Any]]:
@@ -129,16 +162,3 @@ def together(told: Iterable[list[dict[str, Any]]]) -> dict[str, Any]:
     """The slices in one answer, with how many of the homes were refused."""
     values = [value for some in told for value in some]
     return {"values": values, "refused": sum("error" in value for value in values)}
-
-
-def _line(champion: Champion, number: int, line: bytes) -> Row:
-    try:
-        return row_of(champion, number, read_object(line))
-    except Problem as problem:
-        return Row(number, None, problem)
-
-
-def row_of(champion: Champion, number: int, request: Mapping[str, Any]) -> Row:
-    """The row that asks what `/value` would be asked with this body."""
-    question, errors = read_question(champion, request)
-    return Row(number, question, problem_of(errors) if errors else None, errors)

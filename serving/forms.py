@@ -41,7 +41,7 @@ def in_json(champion: Champion, body: bytes, notes: Notes, parts: Parts) -> Iter
 
 def in_lines(champion: Champion, body: bytes, notes: Notes, parts: Parts) -> Iterator[bytes]:
     rows = rows_of_lines(champion, body)
-    return (b"".join(_line(told) for told in tell_slice(champion, some, notes, parts)) for some in slices(rows))
+    return (b"".join(_line(told) for told in tell_slice(champion, some, notes, parts)) for some in rows)
 
 
 def in_arrow(champion: Champion, body: bytes, notes: Notes, parts: Parts) -> Iterator[bytes]:
@@ -49,7 +49,7 @@ def in_arrow(champion: Champion, body: bytes, notes: Notes, parts: Parts) -> Ite
 
     def pieces() -> Iterator[bytes]:
         answer = ArrowAnswer(champion, parts)
-        for some in slices(rows):
+        for some in rows:
             yield answer.slice(some, appraisals(champion, some, notes, parts))
         yield answer.end()
 

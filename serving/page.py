@@ -25,6 +25,7 @@ _PAGE = Template("""<!doctype html>
   <tr><td><code>POST /value</code><td>the value of one home: ranges, reasons and comparable sales
   <tr><td><code>POST /value_batch</code><td>the values of many homes
   <tr><td><code>POST /compare</code><td>two valuations, and the steps from one to the other
+  <tr><td><code>GET /valuations/{id}</code><td>a valuation that was told, explained again
   <tr><td><a href="/model"><code>GET /model</code></a><td>the model that serves, the fields it takes
   <tr><td><a href="/report"><code>GET /report</code></a><td>why it serves: the verdict, its figures, plots and lineage
   <tr><td><a href="/openapi.json"><code>GET /openapi.json</code></a><td>this interface, for machines

@@ -24,7 +24,7 @@ FOR_EVER = {b"cache-control": b"private, max-age=31536000, immutable"}
 #: Its own caller alone may keep it, and asks whether it has changed.
 PRIVATE_REVALIDATED = {b"cache-control": b"private, no-cache"}
 NOT_KEPT = {b"cache-control": b"no-store"}
-_VARY = (b"vary", b"accept-encoding")
+_ALWAYS = ((b"vary", b"accept-encoding"), (b"x-content-type-options", b"nosniff"))
 Headers = Mapping[bytes, bytes]
 
 
@@ -50,7 +50,7 @@ class Reply:
 def reply(body: bytes, kind: bytes, coding: str, headers: Headers, with_etag: bool = False) -> Reply:
     """The body, compressed where it pays."""
     encoded = bool(coding) and len(body) >= WORTH_IT
-    told = [(b"content-type", kind), _VARY, *headers.items()]
+    told = [(b"content-type", kind), *_ALWAYS, *headers.items()]
     etag = b""
     if with_etag:
         etag = f'"{sha256(body).hexdigest()[:32]}{"-" + coding if encoded else ""}"'.encode()
@@ -81,7 +81,7 @@ def coding_of(headers: Headers) -> str:
 
 
 def stream_headers(kind: bytes, coding: str) -> list[tuple[bytes, bytes]]:
-    told = [(b"content-type", kind), _VARY, *PRIVATE.items()]
+    told = [(b"content-type", kind), *_ALWAYS, *PRIVATE.items()]
     return [*told, (b"content-encoding", coding.encode())] if coding else told
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.home import parse_home
+from serving.home_columns import parse_homes
 from tests.served import HOME, MARKET, train
 
 
@@ -137,3 +139,37 @@ def test_whatever_is_sent_is_refused_or_comes_out_as_declared(raw):
 def test_the_typical_home_is_one_that_the_api_takes():
     home = dict(train().typical)
     assert parse_home(MARKET, home) == (home, [])
+
+
+def test_many_homes_come_through_as_each_alone():
+    """`parse_homes` vouches for a good home with what `parse_home` gives, and for no other."""
+    draw = random.Random(11)
+    spoilt: dict[str, list[Any]] = {
+        "living_area": [9.9, 10, 1000.0, 1e999, float("nan"), True, "80", None, 10**39],
+        "plot": [-0.0, 0, 2**60 + 1, -1],
+        "rooms": [3.0, 3.5, 1, 21, 2**53 + 1, "3", None],
+        "lift": [False, None, 1, "true"],
+        "kind": ["flat", "1", 1, "hous", None, ["flat"]],
+        "quarter": ["hill", "", "a\u202eb", "x" * 300, 3],
+        "energy": [None, 0, 900.5, float("nan")],
+        "property_id": ["p3", None, 7, ""],
+        "romms": [3],
+    }
+    homes: list[Any] = ["no home", None, {}, HOME]
+    for _ in range(3000):
+        home = dict(HOME)
+        for name in draw.sample(sorted(spoilt), draw.choice([0, 1, 1, 2])):
+            home[name] = draw.choice(spoilt[name])
+        if draw.random() < 0.1:
+            home.pop(draw.choice(sorted(home)))
+        homes.append(home)
+    good = 0
+    for start in range(0, len(homes), 7):  # one of another type sends its slice to be read one by one
+        some = homes[start : start + 7]
+        for raw, quick in zip(some, parse_homes(MARKET, some), strict=True):
+            home, faults = parse_home(MARKET, raw)
+            if quick is not None:
+                good += 1
+                assert (repr(quick), faults) == (repr(home), [])
+    assert good > 500
+    assert parse_homes(MARKET, [HOME] * 3) == [parse_home(MARKET, HOME)[0]] * 3

@@ -108,8 +108,8 @@ def test_faults_come_back_as_one_problem_with_all_fields(server: Server):
     body = problem(server.post("/value", {"home": HOME | {"rooms": 2.5, "lift": "no", "kid": "flat"}}), 422)
     assert [e["field"] for e in body["errors"]] == ["kid", "rooms", "lift"]
     assert set(body["errors"][1]) == {"field", "value", "allowed", "suggestion"}
-    rows = problem(server.post("/value_batch", {"homes": [HOME, HOME | {"rooms": 0}]}), 422)["errors"]
-    assert [(e["row"], e["field"]) for e in rows] == [(1, "rooms")]
+    rows = problem(server.post("/value_batch", {"homes": [HOME | {"lift": 1}, HOME | {"rooms": 0}]}), 422)["errors"]
+    assert [(e["row"], e["field"]) for e in rows] == [(0, "lift"), (1, "rooms")]
     sides = problem(server.post("/compare", {"from": {"home": HOME}, "to": {"home": HOME | {"rooms": 0}}}), 422)
     assert [e["field"] for e in sides["errors"]] == ["to.rooms"]
 
