@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,12 +18,12 @@ from tests.bench.drills.attacks import is_problem
 from tests.bench.drills.damage import WAYS, damaged
 from tests.bench.load import HOST, Cell, post
 from tests.bench.measuring import Figures, Reading
-from tests.bench.peers.forest import merged
+from tests.bench.peers.forest import REACH, SPREAD, Forest, merged
 from tests.bench.processes import Memory, Running, family, memory, started
 from tests.bench.report import as_json, as_markdown
 from tests.bench.servers import CASES, SERVERS
 from tests.bench.targets import TARGETS, Target, rates
-from tests.served import ROOT
+from tests.served import HOME, ROOT, train
 
 #: Says what it is asked as it is asked to: how long, in what pieces, with what status.
 SERVER = """
@@ -125,6 +126,16 @@ def test_the_peers_forest_is_the_mean_of_the_champions():
     one = lgb.Booster(model_str=merged([forest.model_to_string() for forest in forests]))
     assert one.num_trees() == 12
     np.testing.assert_allclose(one.predict(matrix), np.mean([f.predict(matrix) for f in forests], axis=0), rtol=1e-12)
+
+
+def test_the_peers_give_the_number_that_the_bag_gives(tmp_path: Path):
+    valuer = train()
+    bag, row = valuer.bag, valuer.view(valuer.columns([HOME]), valuer.current_day).matrix
+    for number, forest in enumerate(bag.forests):
+        forest.save_model(tmp_path / f"forest_{number:02}.txt")
+    bag.forests[0].save_model(tmp_path / SPREAD)
+    np.savetxt(tmp_path / REACH, bag.reach, fmt="%.17g")
+    assert math.log(Forest(tmp_path).value(row[0].tolist())) == pytest.approx(bag.predict(row)[0], abs=1e-12)
 
 
 def figures(rate: float = 100.0) -> Figures:

@@ -22,19 +22,37 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The k-th largest of what the touched sales have for certain, 0 where there are fewer. */
-static double kth(const double *weight, const double *fading, const uint32_t *touched, int32_t count, int32_t k,
-                  double *top)
+/* What a sale weighs in all trees, in their order; how many trees can't tell it from the home goes to `common`. */
+static double weigh(const share *all, int32_t trees, int32_t sales, const uint16_t *leaves, const uint16_t *home,
+                    uint32_t sale, double *common)
 {
-    for (int32_t i = 0; i < k; i++) top[i] = 0.0;
+    double full = 0.0, shared = 0.0;
+    for (int32_t t = 0; t < trees; t++) {
+        int same = leaves[(int64_t)t * sales + sale] == home[t];
+        full += same ? all[t].each : 0.0;
+        shared += same;
+    }
+    *common = shared;
+    return full;
+}
+
+/* The k sales that have most so far, the most first; returns how many there are. */
+static int32_t leaders(const double *weight, const double *fading, const uint32_t *touched, int32_t count, int32_t k,
+                       double *top, uint32_t *who)
+{
+    int32_t told = 0;
     for (int32_t i = 0; i < count; i++) {
         double w = weight[touched[i]] * fading[touched[i]];
-        if (w <= top[k - 1]) continue;
-        int32_t at = k - 1;
-        for (; at > 0 && top[at - 1] < w; at--) top[at] = top[at - 1];
+        if (told == k && w <= top[k - 1]) continue;
+        int32_t at = told < k ? told++ : k - 1;
+        for (; at > 0 && top[at - 1] < w; at--) {
+            top[at] = top[at - 1];
+            who[at] = who[at - 1];
+        }
         top[at] = w;
+        who[at] = touched[i];
     }
-    return top[k - 1];
+    return told;
 }
 
 /* Positions of up to k sales, the weightiest first and of equals the earlier; returns how many.
@@ -65,7 +83,8 @@ int32_t weightiest(int32_t trees, int32_t sales, int32_t known, int32_t most_lea
     memcpy(sorted, all, trees * sizeof(share));
     qsort(sorted, trees, sizeof(share), by_size);
 
-    double top[k];
+    double top[k], common;
+    uint32_t who[k];
     int32_t many = 0, done = 0, since = 0, rivals = 0;
     while (done < trees) {
         const share *s = sorted + done++;
@@ -76,14 +95,22 @@ int32_t weightiest(int32_t trees, int32_t sales, int32_t known, int32_t most_lea
         }
         left = left > s->each ? left - s->each : 0.0;
         since += s->count;
-        if (done < trees && since < 6 * many) continue; /* looking through them costs as much as that */
+        if (done < trees && since < 4 * many) continue; /* looking through them costs as much as that */
         since = 0;
         for (int32_t i = 0; i < owned; i++) weight[own[i]] = weight[own[i]] > 0.0 ? 1e-300 : 0.0;
-        double bar = kth(weight, fading, touched, many, k, top) * (1 - 1e-9), more = left * (1 + 1e-9);
+        /* Nobody who can't reach what the k leaders weigh in the end can be among the k. */
+        double bar = 0.0, more = left * (1 + 1e-9);
+        if (leaders(weight, fading, touched, many, k, top, who) == k) {
+            bar = weigh(all, trees, sales, leaves, home, who[0], &common) * fading[who[0]];
+            for (int32_t i = 1; i < k; i++) {
+                double full = weigh(all, trees, sales, leaves, home, who[i], &common) * fading[who[i]];
+                if (full < bar) bar = full;
+            }
+            bar *= 1 - 1e-9;
+        }
         if (done < trees && more * newest >= bar) continue; /* one that no leaf has shown yet could still win */
         rivals = 0;
-        for (int32_t i = 0; i < many; i++)
-            if ((weight[touched[i]] + more) * fading[touched[i]] >= bar) rivals++;
+        for (int32_t i = 0; i < many; i++) rivals += (weight[touched[i]] + more) * fading[touched[i]] >= bar;
         if (rivals <= FEW || done == trees) {
             uint32_t *found = touched;
             for (int32_t i = 0; i < many; i++) {
@@ -100,13 +127,7 @@ int32_t weightiest(int32_t trees, int32_t sales, int32_t known, int32_t most_lea
     int32_t told = 0;
     for (int32_t i = 0; i < rivals; i++) {
         uint32_t sale = touched[i];
-        double full = 0.0, common = 0.0;
-        for (int32_t t = 0; t < trees; t++)
-            if (leaves[(int64_t)t * sales + sale] == home[t]) {
-                full += all[t].each;
-                common += 1.0;
-            }
-        full *= fading[sale];
+        double full = weigh(all, trees, sales, leaves, home, sale, &common) * fading[sale];
         if (!(full > 0.0)) continue;
         int32_t at = told < k ? told : k;
         while (at > 0 && (top[at - 1] < full || (top[at - 1] == full && chosen[at - 1] > sale))) at--;

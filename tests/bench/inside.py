@@ -20,7 +20,7 @@ from models.valuer import Valuer
 from serving.champion import key_path, pointer_path, read_key, read_pointer
 from serving.layouts import Layouts, layouts_path
 from tests.bench.homes import sold_homes
-from tests.bench.peers.forest import FOREST
+from tests.bench.peers.forest import MERGED
 
 #: Homes of a batch.
 BATCH, QUICK_BATCH = 100_000, 4_000
@@ -28,7 +28,7 @@ BATCH, QUICK_BATCH = 100_000, 4_000
 
 def main(place: Path, quick: bool) -> None:
     valuer = Layouts(layouts_path()).load(read_pointer(pointer_path()), read_key(key_path())).valuer
-    forest = lgb.Booster(model_file=place / FOREST)
+    forest = lgb.Booster(model_file=place / MERGED)
     homes = sold_homes(valuer)
     row = homes.rows[:1]
     each = 0.3 if quick else 2.0

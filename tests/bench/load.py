@@ -31,7 +31,7 @@ class Load:
     """What a cell of load measured.
 
     Attributes:
-        latency: of each request that was answered, in seconds.
+        latency: of each request that was answered with 200, in seconds.
         statuses: how often each status was answered; 0 stands for a connection that broke before its answer was whole.
         answers: request, status and body, where they were asked for.
         refusals: of each other than 200 seconds and the whole answer, head and body.
@@ -181,8 +181,9 @@ class _Caller(asyncio.Protocol):
         now, load = time.perf_counter(), self.load
         status = int(self.received[9:12])
         load.statuses[status] += 1
-        load.latency.append(now - self.sent)
-        if status != 200:
+        if status == 200:
+            load.latency.append(now - self.sent)
+        else:
             load.refusals.append((now - self.sent, self.received))
         if self.cell.keep:
             load.answers.append((self.asked, status, self.received.partition(b"\r\n\r\n")[2]))

@@ -16,15 +16,16 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import lightgbm
+import numpy as np
 
+from models.files import read_json
 from models.version import BUNDLE
 from serving.champion import folder_of, key_path, pointer_path, read_key, read_pointer
 from serving.layouts import Layouts, layouts_path
 from tests.bench import load
 from tests.bench.homes import sold_homes
 from tests.bench.load import Cell
-from tests.bench.peers.forest import FOREST, PLACE, SPREAD, merged
+from tests.bench.peers.forest import MERGED, PLACE, REACH, SPREAD, merged
 from tests.bench.processes import Memory, Running, memory, started
 from tests.bench.servers import CASES, OURS, SERVERS, Case, Questions, command
 
@@ -124,7 +125,7 @@ def _reading(
 @contextmanager
 def _server(server: str, place: Path, questions: Questions) -> Iterator[Running]:
     case = next(case for case in CASES if case.server == server)
-    env = os.environ | {PLACE: str(place)}
+    env = os.environ | {PLACE: str(place / "forests"), "PYTHONPATH": str(Path.cwd())}
     with started(command(server, place), questions.first(case.key), place / f"{server}.log", env) as running:
         yield running
 
@@ -134,13 +135,19 @@ def _memory(running: Running) -> list[Memory]:
 
 
 def _lay_forests(bundle: Path, place: Path) -> None:
-    """The champion's forests as one, for FastAPI and BentoML as a file, for MLflow as a model."""
-    import mlflow.lightgbm  # seconds, which no other part of the run needs
+    """The champion's forests: for FastAPI and BentoML as files, for MLflow as a model, and all trees in one Booster."""
+    import mlflow.pyfunc  # seconds, which no other part of the run needs
 
-    text = merged([path.read_text() for path in sorted(bundle.glob("forest_*.txt"))])
-    (place / FOREST).write_text(text)
-    shutil.copy(bundle / SPREAD, place / SPREAD)
-    mlflow.lightgbm.save_model(lightgbm.Booster(model_str=text), place / "mlflow", pip_requirements=["lightgbm"])
+    forests = sorted(bundle.glob("forest_*.txt"))
+    lain = place / "forests"
+    lain.mkdir()
+    for path in (*forests, bundle / SPREAD):
+        shutil.copy(path, lain)
+    np.savetxt(lain / REACH, read_json(bundle / "valuer.json")["reach"], fmt="%.17g")
+    (place / MERGED).write_text(merged([path.read_text() for path in forests]))
+    code = Path(__file__).parent / "peers" / "mlflow_forest.py"
+    artifacts = {"forests": str(lain)}
+    mlflow.pyfunc.save_model(place / "mlflow", python_model=code, artifacts=artifacts, pip_requirements=["lightgbm"])
 
 
 def _inside(place: Path, quick: bool) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The servers that are compared, how each is started, and what each is asked: with one worker each, as it comes."""
+"""The servers that are compared, how each is started (those with forests with a worker a core), and what it is asked."""
 
 from __future__ import annotations
 
@@ -12,27 +12,25 @@ from pathlib import Path
 from tests.bench.homes import Homes, rows_as
 from tests.bench.load import HOST, post
 
+CORES = os.cpu_count() or 1
 _UVICORN: tuple[str, ...] = (
     *(sys.executable, "-m", "uvicorn", "--host", HOST, "--port", "{port}"),
     *("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"),
 )
 _BENTOML = (sys.executable, "-m", "bentoml", "serve", "--host", HOST, "--port", "{port}")
-_MLFLOW = (sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local", "--workers", "1")
-_OURS = (sys.executable, "-m", "serving.server", "--host", HOST, "--port", "{port}", "--workers")
-
-CORES = os.cpu_count() or 1
+_MLFLOW = (sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local", "--workers", str(CORES))
+_OURS = (sys.executable, "-m", "serving.server", "--host", HOST, "--port", "{port}", "--workers", str(CORES))
 
 #: Key -> command. `{place}` is where the forests lie as the peers read them.
 SERVERS: Mapping[str, tuple[str, ...]] = {
     "asgi": (*_UVICORN, "tests.bench.peers.echo_asgi:app"),
     "bentoml": (*_BENTOML, "tests.bench.peers.echo_bento:Echo"),
     "mlflow": (*_MLFLOW, "--host", HOST, "--port", "{port}", "--model-uri", "{place}/mlflow"),
-    "fastapi": (*_UVICORN, "tests.bench.peers.fastapi_forest:app"),
+    "fastapi": (*_UVICORN, "--workers", str(CORES), "tests.bench.peers.fastapi_forest:app"),
     "plain": (*_BENTOML, "tests.bench.peers.bento_forest:Plain"),
-    "ours": (*_OURS, "1"),
-    "ours, a worker a core": (*_OURS, str(CORES)),
+    "ours": _OURS,
 }
-OURS, OURS_WIDE = "ours", "ours, a worker a core"
+OURS = "ours"
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,6 @@ CASES = (
     Case("fastapi_async", "FastAPI + LightGBM, `async def`: a bare number", "fastapi"),
     Case("bento_plain", "plain BentoML: value and range", "plain"),
     Case("full", "Assay: the full answer", OURS),
-    Case("full_wide", f"Assay: the full answer, {CORES} workers", OURS_WIDE),
     Case("brief", "Assay: value and range", OURS),
     Case("repeated", "Assay: a question asked before", OURS),
 )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 import bentoml
 from pydantic import BaseModel
 
-from tests.bench.peers.forest import Forest
+from tests.bench.peers.forest import served
 
 
 class Row(BaseModel):
@@ -18,10 +20,10 @@ class Value(BaseModel):
     high: float
 
 
-@bentoml.service(workers=1)
+@bentoml.service(workers=os.cpu_count() or 1)
 class Plain:
     def __init__(self) -> None:
-        self.forest = Forest()
+        self.forest = served()
 
     @bentoml.api
     async def value(self, row: Row) -> Value:

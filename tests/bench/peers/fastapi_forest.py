@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-from tests.bench.peers.forest import Forest
+from tests.bench.peers.forest import served
 
 
 class Row(BaseModel):
@@ -17,7 +17,7 @@ class Value(BaseModel):
 
 
 app = FastAPI()
-forest = Forest()
+forest = served()
 
 
 @app.post("/sync")
