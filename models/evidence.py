@@ -8,9 +8,11 @@ column changes when a home gets more of something good, so none can turn a decla
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
+from functools import cache, cached_property
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -93,7 +95,8 @@ class Evidence:
         self._categories = _categories(memory.market)
         self._facts = _facts(memory.sales, self._numbers)
         self._width = len(evidence_columns(memory.market))
-        self._laid = lru_cache(KEPT)(self._lay)  # safe from several threads
+        self._laid: OrderedDict[int, _Laid] = OrderedDict()
+        self._lock = Lock()
 
     def of(self, homes: Homes, property_id: Sequence[str | None], days: Any, until: int | None = None) -> np.ndarray:
         """What was known of each home before the month of its day; shape (homes, columns).
@@ -122,10 +125,14 @@ class Evidence:
 
     def laid(self, month: int) -> _Laid:
         """What is laid out for a month."""
-        return self._laid(self.memory.vintage_month(month))
-
-    def _lay(self, vintage: int) -> _Laid:
-        return _lay(self.memory, self.memory.known(vintage), self._categories)
+        vintage = self.memory.vintage_month(month)
+        with self._lock:  # while one lays a month out, others who ask wait for it
+            if vintage not in self._laid:
+                self._laid[vintage] = _lay(self.memory, self.memory.known(vintage), self._categories)
+            self._laid.move_to_end(vintage)
+            while len(self._laid) > KEPT:
+                self._laid.popitem(last=False)
+            return self._laid[vintage]
 
     def _around(self, laid: _Laid, points: np.ndarray) -> np.ndarray:
         _, position = _query(laid.around, points, AROUND)
@@ -199,7 +206,7 @@ class _Laid:
     recent: _Sold
     alike: _Sold
     around: cKDTree
-    sold: dict[str, list[int]]
+    sold: dict[str, tuple[int, ...]]
     by_category: dict[str, dict[str, float]]
 
     def levels(self, name: str, values: np.ndarray) -> np.ndarray:
@@ -216,9 +223,9 @@ class _Laid:
                 told[i] = self.known.residual[sale], (day[i] - self.day[sale]) / 365.25
         return told
 
-    def sales_of(self, property_id: str | None) -> list[int]:
+    def sales_of(self, property_id: str | None) -> tuple[int, ...]:
         """Positions of the known sales of a home, the last at the end."""
-        return [] if property_id is None else self.sold.get(property_id, [])
+        return () if property_id is None else self.sold.get(property_id, ())
 
 
 def _near(laid: _Laid, points: np.ndarray) -> np.ndarray:
@@ -254,7 +261,7 @@ def _lay(memory: SaleMemory, known: Known, categories: Sequence[Field]) -> _Laid
         recent=sold(memory.near, recent_at),
         alike=sold(memory.alike, trusted),
         around=_tree(memory.near[: known.count]),
-        sold=homes,
+        sold={name: tuple(sales) for name, sales in homes.items()},  # which the garbage collector need not walk
         by_category={f.name: _by_category(memory, known, f) for f in categories},
     )
 

@@ -68,7 +68,9 @@ def status(market: str, given: argparse.Namespace) -> None:
     for seen in places:
         print(f"  {_MARKS[seen.right]:6} {seen.place:10} {seen.says}")
     if any(seen.right is False for seen in places):
-        raise Disagreement("not all places name the champion of the ledger; `dvc repro` makes them, then restart")
+        raise Disagreement(
+            "not all places name the champion of the ledger; `dvc repro` makes them, and a running server follows"
+        )
 
 
 def history(market: str, _: argparse.Namespace) -> None:

@@ -92,10 +92,9 @@ class Holder:
         if before is not None:
             self.swaps.done += 1
         records.model_serves(champion)
-        del before
-        gc.unfreeze()
-        gc.collect()
-        gc.freeze()  # the model stays: collections that walk it cost tenths of a second
+        if before is None:
+            gc.collect()
+            gc.freeze()  # what a worker has imported stays: collections that walk it cost tenths of a second
 
     def _refuse(self, what: Promoted | str, why: str) -> None:
         if self._refused and self._refused[0] == what and self._still_refused():

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import re
 import shutil
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -246,3 +248,16 @@ def test_without_a_kernel_lightgbm_answers(place: Path, valuer: Valuer, monkeypa
     assert holder.champion.valuer.bag.walk is None
     day = valuer.current_day
     assert appraise(holder.champion.valuer, [HOME], day, 5) == appraise(valuer, [HOME], day, 5)
+
+
+def test_what_served_before_is_freed_without_the_garbage_collector(holder: Holder, place: Path, valuer: Valuer):
+    """Its memory is large, and a collection that finds it holds every caller up."""
+    assert holder.champion is not None
+    gone = weakref.ref(holder.champion.valuer.memory), weakref.ref(holder.champion.valuer.evidence)
+    gc.disable()
+    try:
+        refresh(valuer.refreshed(later_sales()), place)
+        holder.look()
+        assert [one() for one in gone] == [None, None]
+    finally:
+        gc.enable()

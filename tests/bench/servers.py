@@ -1,4 +1,4 @@
-"""The servers that are compared, how each is started (those with forests with a worker a core), and what it is asked."""
+"""The servers that are compared, how each is started (with forests: a worker a core), and what it is asked."""
 
 from __future__ import annotations
 
