@@ -197,7 +197,8 @@ def test_another_model_under_the_judged_one_s_card_never_takes_traffic(holder: H
     assert "is not what was judged" in holder.swaps.why
 
 
-def test_a_damaged_layout_is_made_again(holder: Holder, place: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_damaged_layout_is_made_again(place: Path, monkeypatch: pytest.MonkeyPatch):
+    """By whoever starts when nobody has it in memory any more."""
     (arrays,) = (place / "layouts").glob("*/arrays.bin")
     data = bytearray(arrays.read_bytes())
     data[100] ^= 255
