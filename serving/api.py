@@ -222,7 +222,9 @@ class Api:
 
     async def _ready(self, _: Scope, __: Receive, send: Send) -> None:
         """Ready is who can tell values; what is degraded costs records or speed, never an answer."""
-        told = {"ready": True, "model": self._champion().cited, "degraded": records.degraded()}
+        champion = self._champion()
+        degraded = [*records.degraded(), *([] if champion.valuer.bag.walk else ["kernel"])]
+        told = {"ready": True, "model": champion.cited, "degraded": degraded}
         await reply(to_json(told), JSON, "", NOT_KEPT).send(send)
 
     async def _metrics(self, scope: Scope, _: Receive, send: Send) -> None:

@@ -322,3 +322,11 @@ def test_with_a_damaged_memory_it_is_not_ready(place: Path, valuer: Valuer, tmp_
         assert "sales.parquet" in server.missing()
         problem(server.get("/readyz"), 503)
         assert "sales.parquet" in problem(server.post("/value", {"home": HOME}), 503)["detail"]
+
+
+def test_without_a_compiler_it_answers_the_same_and_says_what_is_degraded(server: Server, place: Path, tmp_path: Path):
+    env = copied(place, tmp_path / "copy") | {"CC": "false"}
+    with serving(SERVICE, ROOT, env, tmp_path / "log") as slower:
+        assert slower.get("/readyz").json()["degraded"] == ["kernel"]
+        assert server.get("/readyz").json()["degraded"] == []
+        assert slower.post("/value", {"home": HOME}).content == server.post("/value", {"home": HOME}).content
