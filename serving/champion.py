@@ -134,8 +134,8 @@ def folder_of(tag: str) -> Path:
 
     try:
         return Path(bentoml.models.get(tag).path)
-    except (bentoml.exceptions.BentoMLException, ValueError, OSError) as error:
-        raise NoChampion(f"{tag} is not in the BentoML store: {error}; {REPAIR}") from error
+    except Exception as error:  # whatever BentoML's reading of its own, perhaps damaged, model.yaml comes to
+        raise NoChampion(f"{tag} is not in the BentoML store: {error!r}; {REPAIR}") from error
 
 
 def load_champion(pointer: Pointer, key: bytes) -> Champion:

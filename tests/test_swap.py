@@ -197,6 +197,16 @@ def test_another_model_under_the_judged_one_s_card_never_takes_traffic(holder: H
     assert "is not what was judged" in holder.swaps.why
 
 
+@pytest.mark.parametrize("text", ["", "{", "\t: [", "name: 3", "- a", "\0", "name: !!python/object:os.system x"])
+def test_a_damaged_page_of_bentoml_s_own_refuses_the_version(holder: Holder, place: Path, valuer: Valuer, text: str):
+    champion = holder.champion
+    (bundle_of(place).parent / "model.yaml").write_text(text)
+    refresh(valuer.refreshed(later_sales()), place)
+    holder.look()
+    assert holder.champion is champion
+    assert (holder.swaps.refused, "BentoML store" in holder.swaps.why) == (1, True)
+
+
 def test_a_damaged_layout_is_made_again(place: Path, monkeypatch: pytest.MonkeyPatch):
     """By whoever starts when nobody has it in memory any more."""
     (arrays,) = (place / "layouts").glob("*/arrays.bin")
