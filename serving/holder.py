@@ -51,12 +51,10 @@ class Holder:
         self._serves: Promoted | None = None
         self._refused: tuple[Promoted | str, float] | None = None
         self._stopping = threading.Event()
-        self._watcher: threading.Thread | None = None
 
     def start(self) -> None:
         """Looks once, and again and again until `stop`; does not wait for a version to be laid out."""
-        self._watcher = threading.Thread(target=self._watch, name="champion", daemon=True)
-        self._watcher.start()
+        threading.Thread(target=self._watch, name="champion", daemon=True).start()
 
     def stop(self) -> None:
         self._stopping.set()

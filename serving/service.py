@@ -19,9 +19,6 @@ from serving.holder import Holder
 from serving.layouts import Layouts, layouts_path
 from serving.protocol import bound_bentoml
 
-#: BentoML starts a timer for every request it sees, and keeps it: those are its own pages alone.
-TIMEOUT = 1
-
 
 class EdgedService(bentoml.Service[Any]):
     """BentoML's service with our edge in front: what we answer never passes through BentoML's middleware."""
@@ -69,7 +66,7 @@ def _packed() -> PackedChampion:
     return PackedChampion(pointer.tag, pointer.digest, key.decode(), pointer.memory)
 
 
-@bentoml.service(service_class=EdgedService, workers=1, traffic={"timeout": TIMEOUT})
+@bentoml.service(service_class=EdgedService, workers=1)
 class Valuation:
     """Values homes with the promoted model."""
 
@@ -81,9 +78,6 @@ class Valuation:
     @bentoml.on_shutdown
     def stop(self) -> None:
         holder.stop()
-
-    async def __is_ready__(self) -> bool:
-        return holder.champion is not None
 
 
 def _promoted() -> tuple[Pointer, bytes]:

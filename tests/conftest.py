@@ -8,9 +8,13 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
+
+if TYPE_CHECKING:
+    from models.valuer import Valuer
 
 ROOT = Path(__file__).resolve().parent.parent
 #: They would point a test at someone's real server, store or run.
@@ -52,6 +56,24 @@ def seattle_sales() -> pd.DataFrame:
     from pipelines.market_file import load_market
 
     return ingest(load_market(ROOT / "data/markets/seattle.yaml"))
+
+
+@pytest.fixture(scope="module")
+def valuer() -> Valuer:
+    """The model of the small market."""
+    from tests.served import train
+
+    return train()
+
+
+@pytest.fixture(scope="module")
+def place(valuer: Valuer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a BentoML store that holds the promoted model, and the pointer to it."""
+    from tests.served import promote
+
+    place = tmp_path_factory.mktemp("promoted")
+    promote(valuer, place)
+    return place
 
 
 @pytest.fixture(scope="session")

@@ -37,16 +37,10 @@ from tests.served import (
     promote,
     refresh,
     tell,
-    train,
 )
 
 FILES = ["forest_00.txt", "market.json", "valuer.json", "manifest.json", "memory/sales.parquet", "memory/manifest.json"]
 TRAINING_ONLY = {"dvc", "great_expectations", "mlflow", "model_signing", "optuna", "shap", "sigstore"}
-
-
-@pytest.fixture(scope="module")
-def valuer() -> Valuer:
-    return train()
 
 
 @pytest.fixture

@@ -14,22 +14,10 @@ import zstandard
 from models.valuer import Valuer
 from serving.past import read
 from tests.bench.fuzz import fuzz
-from tests.served import HOME, Server, environment, later_sales, promote, refresh, supervised, train, until
+from tests.served import HOME, Server, environment, later_sales, promote, refresh, supervised, until
 
 JSON = "application/json"
 LINES = "application/x-ndjson"
-
-
-@pytest.fixture(scope="module")
-def valuer() -> Valuer:
-    return train()
-
-
-@pytest.fixture(scope="module")
-def place(valuer: Valuer, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("promoted")
-    promote(valuer, place)
-    return place
 
 
 @pytest.fixture(scope="module")

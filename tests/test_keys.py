@@ -21,7 +21,7 @@ import requests
 from serving import key_ring
 from serving.key_ring import KeyRing, now, read_keys
 from serving.keys import main
-from tests.served import HOME, ROOT, Server, environment, free_port, promote, supervised, train
+from tests.served import HOME, ROOT, Server, environment, free_port, supervised
 
 QUESTION = {"home": HOME}
 
@@ -35,13 +35,6 @@ def keys(place: Path, *arguments: str) -> str:
 
 def secret(said: str) -> str:
     return said.splitlines()[-1]
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("promoted")
-    promote(train(), place)
-    return place
 
 
 @pytest.fixture(scope="module")

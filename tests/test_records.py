@@ -19,17 +19,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from serving.past import find, page, read
-from tests.served import HOME, ROOT, Server, copied, environment, promote, serving, supervised, train, until
+from tests.served import HOME, ROOT, Server, copied, environment, serving, supervised, until
 
 SERVICE = "serving.service:Valuation"
 ASKED = {"home": HOME | {"property_id": "pé7"}, "as_of": "2021-06-01"}
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("promoted")
-    promote(train(), place)
-    return place
 
 
 @pytest.fixture(scope="module")

@@ -27,28 +27,13 @@ from tests.served import (
     environment,
     later_sales,
     memory_of,
-    promote,
     refresh,
     serving,
-    train,
 )
 
 PROBLEM = "application/problem+json"
 MOST_BYTES = ROUTES["/value"].most_bytes
 SERVICE = "serving.service:Valuation"
-
-
-@pytest.fixture(scope="module")
-def valuer() -> Valuer:
-    return train()
-
-
-@pytest.fixture(scope="module")
-def place(valuer: Valuer, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a BentoML store that holds the promoted model, and the pointer to it."""
-    place = tmp_path_factory.mktemp("promoted")
-    promote(valuer, place)
-    return place
 
 
 @pytest.fixture(scope="module")

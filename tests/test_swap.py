@@ -27,12 +27,7 @@ from serving import layouts as laying
 from serving.champion import read_key, read_pointer
 from serving.holder import Holder
 from serving.layouts import Layouts
-from tests.served import HOME, bundle_of, key_of, later_sales, promote, refresh, tell, train
-
-
-@pytest.fixture(scope="module")
-def valuer() -> Valuer:
-    return train()
+from tests.served import HOME, bundle_of, key_of, later_sales, promote, refresh, tell
 
 
 @pytest.fixture(scope="module")
