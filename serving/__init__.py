@@ -12,6 +12,8 @@ _ROOT = Path(__file__).resolve().parent.parent
 
 os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# No default: sums are added up in the line's order, whatever the machine's number of cores.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
 if (_ROOT / "pyproject.toml").is_file():  # a checkout, not a bento, which lies in a store already
     os.environ.setdefault("BENTOML_HOME", str(_ROOT / ".assay" / "bentoml"))
 

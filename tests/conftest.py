@@ -10,10 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pandas as pd
 import pytest
 
+import pipelines  # noqa: F401  before numpy: in tests too, sums are added up in the line's order
+
 if TYPE_CHECKING:
+    import pandas as pd
+
     from models.valuer import Valuer
 
 ROOT = Path(__file__).resolve().parent.parent
