@@ -14,7 +14,7 @@ from pathlib import Path
 
 from models.fault import Fault
 
-SOURCES = tuple(Path(__file__).with_name(name) for name in ("forest.c", "alike.c"))
+SOURCES = tuple(Path(__file__).with_name(name) for name in ("forest.c", "reasons.c", "alike.c", "forest.h"))
 #: Nothing that changes a result: no fused multiplication, no reordered sums.
 FLAGS = ("-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-shared", "-fPIC")
 
@@ -57,7 +57,7 @@ def _compile(compiler: list[str], target: Path) -> Path:
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     os.close(handle)
     try:
-        command = [*compiler, *FLAGS, "-o", name, *map(str, SOURCES), "-lm"]
+        command = [*compiler, *FLAGS, "-o", name, *(str(s) for s in SOURCES if s.suffix == ".c"), "-lm"]
         caches = dict.fromkeys(("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR"), str(target.parent / "zig"))
         done = subprocess.run(command, capture_output=True, text=True, env=os.environ | caches)
         if done.returncode:

@@ -1,4 +1,4 @@
-"""A LightGBM forest as flat arrays: what `forest.c` walks.
+"""A LightGBM forest as flat arrays: what the kernel walks.
 
 LightGBM's text is read once, where a model is made ready; the arrays are what serves. Only what the text says is
 used, so that the arrays can be compared with LightGBM's own answers before anybody relies on them.
@@ -30,10 +30,10 @@ NODE = np.dtype(
         ("earlier", np.uint16),
         ("feature", np.uint16),
         ("spares", np.uint32),
-        ("share", np.float64),
+        ("share", np.float32),
     ]
 )
-#: Name -> type of the arrays, in the order of the struct in `forest.c`.
+#: Name -> type of the arrays, in the order of the struct in `forest.h`.
 ARRAYS: Mapping[str, Any] = {
     "slot_feature": np.int32,
     "slot_kind": np.uint8,
@@ -56,7 +56,7 @@ class Unflattened(Fault):
 
 @dataclass(frozen=True)
 class Flat:
-    """One forest; the shapes and meanings of `arrays` are in `forest.c`.
+    """One forest; the shapes and meanings of `arrays` are in `forest.h`.
 
     Attributes:
         small: whether no tree has more leaves than `BITS`.
@@ -236,7 +236,7 @@ def _category_questions(body: str, split: _Splits, categorical: np.ndarray) -> d
 
 @dataclass(frozen=True)
 class _Shape:
-    """How the trees stand: see `forest.c`; `place` is each leaf's place in its tree from left to right, absolute."""
+    """How the trees stand: see `forest.h`; `place` is each leaf's place in its tree from left to right, absolute."""
 
     earlier: np.ndarray
     spares: np.ndarray

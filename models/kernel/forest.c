@@ -1,56 +1,21 @@
-/* Decision trees flattened into arrays: predictions, leaves and exact contributions.
+/* Decision trees flattened into arrays: predictions and leaves.
  *
  * A home is asked once what every split would ask: its value of a feature becomes its rank among the thresholds of
  * that feature, and a question about categories becomes 0 or 1. A node then only compares two small integers, so
  * the answers are LightGBM's own, missing values and categories included, and leaf values are added in its order.
- *
- * Contributions are path-dependent TreeSHAP (Lundberg et al. 2020, doi:10.1038/s42256-019-0138-9). With z the share
- * of a node's training rows that an edge passes on and o whether the home passes it, a feature's contribution is
- *
- *     sum over leaves of  v * (o_f - z_f) * integral over t in 0..1 of  prod over other features (t o + (1 - t) z)
- *
- * and the integrand is a polynomial, so Gauss-Legendre quadrature with n points is exact for up to 2n features on a
- * path. One walk down multiplies the factors, one walk up adds the leaves: a tree costs time linear in its leaves.
- * All sums run in a fixed order, and no multiplication is fused with an addition: the bits are the same everywhere.
  */
 
+#include "forest.h"
+
 #include <math.h>
-#include <stdint.h>
 #include <string.h>
 
-#define MOST_NODES 1024 /* of a tree */
-#define FIRST_LEAF 1032 /* a little further: else products of nodes and leaves would share their places in the cache */
-#define SIDE_BY_SIDE 8  /* trees that one home walks at once */
-#define ROWS 16         /* homes that walk a tree side by side */
+#define SIDE_BY_SIDE 8 /* trees that one home walks at once */
+#define ROWS 16        /* homes that walk a tree side by side */
 #define RIGHT_ALWAYS 65535
 
 /* How a question treats what is missing; as LightGBM's decision types do. */
 enum { MISSING_NONE, MISSING_ZERO, MISSING_NAN, CATEGORICAL };
-
-typedef struct {
-    uint16_t slot, rank;     /* left where the home's rank of the slot is at most this */
-    uint16_t child[2];       /* left, right, each after its parent; a leaf counts from FIRST_LEAF */
-    uint16_t earlier;        /* 1 + the edge above, 2 * node + side, that asks of the same feature; 0 where none does */
-    uint16_t feature;
-    uint32_t spares;         /* the leaves, from left to right, that stay possible where a home goes right, as bits */
-    double share;            /* of its training rows, what goes left */
-} node;
-
-typedef struct {
-    int32_t trees, features, slots, small; /* small: no tree has more leaves than `spares` has bits */
-    /* questions: of the forest's s-th slot, s in slots */
-    const int32_t *slot_feature;
-    const uint8_t *slot_kind, *slot_default_left;
-    const int32_t *slot_start; /* slots + 1: into thresholds, or into words for categories */
-    const double *thresholds;  /* ascending within a slot */
-    const uint32_t *words;     /* bit c of a question's words: category c goes left */
-    /* trees */
-    const int32_t *node_start, *leaf_start; /* trees + 1 */
-    const node *nodes;
-    const double *value;   /* of the leaves, by their numbers */
-    const double *ordered; /* of the leaves, from left to right */
-    const uint8_t *points; /* of quadrature that are exact for the tree: 4, 8 or 16 */
-} forest;
 
 static int is_zero(double x) { return fabs(x) <= 1.0000000180025095e-35; }
 
@@ -100,16 +65,16 @@ static int32_t leaf_of(const forest *f, int32_t tree, const uint16_t *asked)
     return at - FIRST_LEAF;
 }
 
-/* What each of `slots` would be told, for one home; asked has room for all. */
-static void ask(const forest *f, const double *row, uint16_t *asked)
+void ask(const forest *f, const double *rows, int32_t count, uint16_t *asked)
 {
-    for (int32_t s = 0; s < f->slots; s++) asked[s] = answer(f, s, row);
+    for (int32_t s = 0; s < f->slots; s++)
+        for (int32_t r = 0; r < count; r++) asked[s * count + r] = answer(f, s, rows + r * f->features);
 }
 
 /* Trees walk several at a time: one alone would wait for every node that it loads, and be guessed wrong at each leaf. */
 static void sum_leaves(const forest *f, const double *row, uint16_t *asked, double *told)
 {
-    ask(f, row, asked);
+    ask(f, row, 1, asked);
     double sum = 0.0;
     int32_t tree = 0;
     for (; tree + SIDE_BY_SIDE <= f->trees; tree += SIDE_BY_SIDE) {
@@ -141,8 +106,7 @@ typedef int32_t bits __attribute__((vector_size(4 * ROWS)));
 
 static void sum_leaves_of_rows(const forest *f, const double *rows, uint16_t *asked, double *told)
 {
-    for (int32_t s = 0; s < f->slots; s++)
-        for (int32_t r = 0; r < ROWS; r++) asked[s * ROWS + r] = answer(f, s, rows + r * f->features);
+    ask(f, rows, ROWS, asked);
     double sum[ROWS] = {0};
     for (int32_t i = 0; i < f->trees; i++) {
         bits open = {0};
@@ -192,113 +156,7 @@ void leaves(const forest *bag, int32_t forests, const double *aside, const doubl
 {
     for (int32_t i = 0; i < forests; i++) {
         step_aside(row, aside + i * bag->features, bag->features, moved);
-        ask(bag + i, moved, asked);
+        ask(bag + i, moved, 1, asked);
         for (int32_t k = 0; k < trees; k++) told[i * trees + k] = (uint16_t)leaf_of(bag + i, k, asked);
-    }
-}
-
-/* The share that an edge passes on, as from + times * (what goes left): a branch here would be guessed wrong. */
-static const struct {
-    double from, times;
-} SIDE[2] = {{0.0, 1.0}, {1.0, -1.0}};
-
-/* The walk through a tree whose quadrature has N points: the home's leaf, and the contributions, before weights, added
- * to `told`, features + 1 vectors of N.
- * An edge's factor is t + (1 - t) z where the home passes it and (1 - t) z where not; an edge that asks again of a
- * feature takes the place of the one above. With `passed` 1 / factor where the home passes an edge and 0 where not,
- * (o - z) / factor is (passed - 1) / (1 - t) in both cases. Where the one above is not passed, nothing below it asks
- * anew: such a node only hands on the shares of its edges, and what it would add goes to a feature that nobody has.
- * Branches would cost more than the few products by one. */
-#define WALK(N)                                                                                                        \
-    typedef double v##N __attribute__((vector_size(8 * N)));                                                           \
-    static int32_t walk_##N(const forest *f, int32_t tree, const uint16_t *asked, const double *t,                     \
-                            v##N *restrict told)                                                                       \
-    {                                                                                                                  \
-        const node *nodes = f->nodes + f->node_start[tree];                                                            \
-        int32_t count = f->node_start[tree + 1] - f->node_start[tree], nobody = f->features;                           \
-        const double *value = f->value + f->leaf_start[tree];                                                          \
-        v##N way[FIRST_LEAF + MOST_NODES + 1]; /* products on the way down, sums on the way up */                      \
-        v##N passed[MOST_NODES + 1], at[2], rest[2];                                                                   \
-        double z[MOST_NODES + 1]; /* of the edge that the home passes; the first of these stands for no edge above */  \
-        uint16_t hot[MOST_NODES + 1], above[MOST_NODES + 1]; /* the side passed; the node above, from 1 */             \
-        uint8_t lost[MOST_NODES + 1];                                                                                  \
-        memcpy(at, t, sizeof *at);                                                                                     \
-        rest[0] = 1.0 - at[0];                                                                                         \
-        at[1] = at[0] * 0.0;                                                                                           \
-        rest[1] = way[0] = passed[0] = at[1] + 1.0;                                                                    \
-        z[0] = 1.0;                                                                                                    \
-        lost[0] = 0;                                                                                                   \
-        hot[0] = 1;                                                                                                    \
-        uint32_t here = count ? 0 : FIRST_LEAF;                                                                        \
-        for (int32_t i = 0; i < count; i++) {                                                                          \
-            const node *n = nodes + i;                                                                                 \
-            uint32_t side = asked[n->slot] > n->rank, edge = n->earlier + 1u, over = edge >> 1; /* 0: none above */    \
-            uint32_t in_vain = lost[over] | (hot[over] != (edge & 1)), from = over & (in_vain - 1);                    \
-            double go = (SIDE[side].from + SIDE[side].times * n->share) * z[from];                                     \
-            double stay = (SIDE[1 - side].from + SIDE[1 - side].times * n->share) * z[from];                           \
-            v##N open = way[i] * passed[from], factor = at[in_vain] + rest[in_vain] * go;                              \
-            hot[i + 1] = (uint16_t)side;                                                                               \
-            here = (uint32_t)i == here ? n->child[side] : here;                                                        \
-            lost[i + 1] = (uint8_t)in_vain;                                                                            \
-            above[i + 1] = (uint16_t)from;                                                                             \
-            z[i + 1] = go;                                                                                             \
-            passed[i + 1] = 1.0 / factor;                                                                              \
-            way[n->child[side]] = open * factor;                                                                       \
-            way[n->child[1 - side]] = open * (rest[in_vain] * stay);                                                   \
-        }                                                                                                              \
-        for (int32_t i = 0; i <= count; i++) way[FIRST_LEAF + i] *= value[i];                                          \
-        for (int32_t i = count - 1; i >= 0; i--) {                                                                     \
-            const node *n = nodes + i;                                                                                 \
-            v##N gone = way[n->child[hot[i + 1]]], both = gone + way[n->child[1 - hot[i + 1]]];                        \
-            way[i] = both;                                                                                             \
-            told[lost[i + 1] ? nobody : n->feature] += gone * passed[i + 1] - both * passed[above[i + 1]];             \
-        }                                                                                                              \
-        return (int32_t)here - FIRST_LEAF;                                                                             \
-    }
-
-WALK(4)
-WALK(8)
-WALK(16)
-
-/* Gauss-Legendre points and weights on 0..1; the weights are those of an integral over 1 / (1 - t). */
-typedef struct {
-    double points[28], weights[28]; /* of 4, 8 and 16 points, one after the other */
-} rule;
-
-/* The mean forest's contributions to one home, without the base: features numbers; what it predicts; and the home's
- * leaf in the first `trees` trees of each forest. `room` holds 28 * (features + 1) doubles, aligned to a cache line. */
-void contributions(const forest *bag, int32_t forests, const double *aside, const rule *q, const double *row,
-                   int32_t trees, uint16_t *asked, double *moved, double *room, double *told, double *predicted,
-                   uint16_t *leaf)
-{
-    int32_t features = bag->features, each = features + 1; /* one for what is in vain */
-    double *sixteen = room, *eight = sixteen + 16 * each, *four = eight + 8 * each;
-    memset(room, 0, 28 * each * sizeof(double));
-    double total = 0.0;
-    for (int32_t k = 0; k < forests; k++) {
-        const forest *f = bag + k;
-        double one = 0.0;
-        step_aside(row, aside + k * features, features, moved);
-        ask(f, moved, asked);
-        for (int32_t i = 0; i < f->trees; i++) {
-            int32_t at;
-            if (f->points[i] == 4)
-                at = walk_4(f, i, asked, q->points, (v4 *)four);
-            else if (f->points[i] == 8)
-                at = walk_8(f, i, asked, q->points + 4, (v8 *)eight);
-            else
-                at = walk_16(f, i, asked, q->points + 12, (v16 *)sixteen);
-            one += f->value[f->leaf_start[i] + at];
-            if (i < trees) leaf[k * trees + i] = (uint16_t)at;
-        }
-        total += one;
-    }
-    *predicted = total / forests;
-    for (int32_t j = 0; j < features; j++) {
-        double sum = 0.0;
-        for (int k = 0; k < 4; k++) sum += q->weights[k] * four[4 * j + k];
-        for (int k = 0; k < 8; k++) sum += q->weights[4 + k] * eight[8 * j + k];
-        for (int k = 0; k < 16; k++) sum += q->weights[12 + k] * sixteen[16 * j + k];
-        told[j] = sum / forests;
     }
 }

@@ -18,7 +18,8 @@ from models.kernel.flat import ARRAYS, Flat
 ROWS = 16  # that the kernel takes side by side
 MOST_POINTS = 28  # of the quadratures together
 AT_ONCE = 2  # threads that share many homes
-MANY, MANY_REASONS = 256, 8  # homes, and homes to be explained, that are worth a second thread
+SIDE_BY_SIDE = 8  # homes that the kernel explains at once
+MANY, MANY_REASONS = 256, 3  # homes, and times `SIDE_BY_SIDE` to be explained, that are worth a second thread
 
 _pointer = ctypes.c_void_p
 
@@ -34,7 +35,7 @@ def kernel() -> ctypes.CDLL:
         told = ctypes.CDLL(str(library()))
     except OSError as error:
         raise NoKernel(f"the kernel can't be loaded: {error}") from error
-    for name in ("predict", "leaves", "contributions"):
+    for name in ("predict", "leaves", "explain", "mean"):
         getattr(told, name).restype = None
     told.weightiest.restype = ctypes.c_int32
     return told
@@ -121,18 +122,45 @@ class Walk:
             predictions=np.empty(len(rows)),
             leaves=np.empty((len(rows), len(self.flats) * trees), dtype=np.uint16),
         )
-        told.contributions[:, -1] = self.base
-        if len(rows) < MANY_REASONS:
-            self._explain(rows, trees, told)
+        starts = range(0, len(rows), SIDE_BY_SIDE)
+        parts = [slice(start, start + SIDE_BY_SIDE) for start in starts]
+        if len(parts) < MANY_REASONS:
+            for part in parts:
+                self._explain(rows[part], trees, told.of(part))
         else:
-            _side_by_side(len(rows), lambda part: self._explain(rows[part], trees, told.of(part)))
+            with ThreadPoolExecutor(AT_ONCE) as pool:
+                list(pool.map(lambda part: self._explain(rows[part], trees, told.of(part)), parts))
         return told
 
     def _explain(self, rows: np.ndarray, trees: int, told: Explained) -> None:
-        room, explain = self._rooms(), kernel().contributions
-        for i, row in enumerate(rows):
-            places = (told.contributions[i], told.predictions[i:], told.leaves[i])
-            explain(*self._bag, at(_RULE), at(row), trees, room.asked, room.moved, room.walk, *map(at, places))
+        """Of up to `SIDE_BY_SIDE` homes; one alone is told by two threads, each half of the forests."""
+        forests, count = len(self.flats), len(rows)
+        contributions, predictions = np.empty((forests, count, self.features)), np.empty((forests, count))
+
+        def of(first: int, last: int) -> None:
+            bag, _, aside = self._bag
+            room = self._rooms()
+            kernel().explain(
+                ctypes.byref(bag, first * ctypes.sizeof(_Forest)),
+                last - first,
+                forests,
+                ctypes.c_void_p(aside.value + 8 * first * self.features),
+                at(_RULE),
+                at(rows),
+                count,
+                trees,
+                *(room.asked, room.moved, room.walk),
+                *(at(contributions[first:]), at(predictions[first:]), at(told.leaves[:, first * trees :])),
+            )
+
+        if count == 1 and forests > 1:
+            half = _second().submit(of, forests // 2, forests)
+            of(0, forests // 2)
+            half.result()
+        else:
+            of(0, forests)
+        sums = contributions, predictions, told.contributions, told.predictions
+        kernel().mean(forests, count, self.features, ctypes.c_double(self.base), *map(at, sums))
 
     def _predict(self, rows: np.ndarray, told: np.ndarray) -> None:
         room = self._rooms()
@@ -159,7 +187,7 @@ class Walk:
         if not hasattr(self._room, "walk"):
             slots = max(flat.slots for flat in self.flats)
             asked, moved = np.empty(ROWS * slots, np.uint16), np.empty(ROWS * self.features)
-            self._room.kept = asked, moved, _aligned(MOST_POINTS * (self.features + 1))
+            self._room.kept = asked, moved, _aligned(SIDE_BY_SIDE * MOST_POINTS * self.features)
             self._room.asked, self._room.moved, self._room.walk = map(at, self._room.kept)
         return self._room
 
@@ -184,17 +212,25 @@ def at(array: np.ndarray) -> ctypes.c_void_p:
 
 
 def _aligned(count: int) -> np.ndarray:
-    """Doubles that begin where a cache line does."""
-    raw = np.empty(count + 16)
-    first = -raw.ctypes.data // 8 % 16
+    """Floats that begin where a cache line does."""
+    raw = np.empty(count + 32, np.float32)
+    first = -raw.ctypes.data // 4 % 32
     return raw[first : first + count]
 
 
 def _rule() -> np.ndarray:
-    """Gauss-Legendre points on 0..1, then their weights over 1 - t, of 4, 8 and 16 points."""
+    """Gauss-Legendre points on 0..1, as floats, then their weights over 1 - t, of 4, 8 and 16 points."""
     points, weights = zip(*(np.polynomial.legendre.leggauss(n) for n in (4, 8, 16)), strict=True)
     t = (np.concatenate(points) + 1) / 2
-    return np.concatenate([t, np.concatenate(weights) / 2 / (1 - t)])
+    told = np.empty(1, np.dtype([("points", np.float32, MOST_POINTS), ("weights", np.float64, MOST_POINTS)]))
+    told["points"], told["weights"] = t, np.concatenate(weights) / 2 / (1 - t)
+    return told
+
+
+@cache
+def _second() -> ThreadPoolExecutor:
+    """A thread beside the one that asks about one home."""
+    return ThreadPoolExecutor(1, thread_name_prefix="kernel")
 
 
 _RULE = _rule()
