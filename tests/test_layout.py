@@ -52,6 +52,7 @@ def same_to_a_cent(ours: Sequence[Appraisal], theirs: Sequence[Appraisal]) -> No
         assert chosen[0] == chosen[1]
         bare = [replace(told, base=0.0, reasons=(), comparables=()) for told in (one, other)]
         assert bare[0] == bare[1]
+        assert one.base == pytest.approx(other.base, rel=0, abs=0.0101)
         assert figures(one) == pytest.approx(figures(other), rel=0, abs=0.0101)
 
 
