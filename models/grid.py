@@ -10,8 +10,10 @@ from __future__ import annotations
 import ctypes
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
+from threading import local
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 #: Sales whose parts are worked out at once: it bounds the memory that laying a grid takes.
 AT_ONCE = 2000
+LANES = 32  # trees that the kernel weighs at once
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ class Grid:
     Attributes:
         starts, order: for each tree the believed sales leaf by leaf: where each leaf begins, int32 of shape
             (trees, leaves + 1), and their positions, uint32 of shape (trees, sales).
+        by_sale: of each sale of the memory its leaf in every tree, then `NO_LEAF` up to a multiple of `LANES`, uint16
+            of shape (all sales, trees or a few more).
         fading: what each sale of the memory counts for its age, shape (all sales,).
         apart, groups: as `Beside` has them, of all sales; NaN for those that are not believed.
     """
@@ -58,32 +63,48 @@ class Grid:
     month: int
     starts: np.ndarray
     order: np.ndarray
+    by_sale: np.ndarray
     fading: np.ndarray
     apart: np.ndarray
     groups: np.ndarray
+    _room: local = field(default_factory=local, init=False, repr=False, compare=False)
 
-    def beside(self, leaves: np.ndarray, home: np.ndarray, own: np.ndarray, count: int) -> Beside:
+    def beside(self, home: np.ndarray, own: np.ndarray, count: int) -> Beside:
         """The sales that weigh most beside a home; equal to `most_comparable` over all believed sales but `own`.
 
         Args:
-            leaves: of the memory's sales, shape (trees, all sales).
-            home: of the home, uint16, shape (trees,).
+            home: its leaf in each tree, uint16, shape (trees,).
         """
-        trees, sales = leaves.shape
+        (trees, known), (_, wide) = self.order.shape, self.by_sale.shape
+        leaves = np.full(wide, NO_LEAF, dtype=np.uint16)
+        leaves[:trees] = home
         own = np.ascontiguousarray(own, dtype=np.uint32)
         chosen, alike = np.empty(count, np.uint32), np.empty(count)
-        weight, touched, room = np.zeros(sales), np.empty(sales, np.uint32), np.empty((2 * trees, 3))
         found = kernel().weightiest(
-            *(ctypes.c_int32(n) for n in (trees, sales, self.order.shape[1], self.starts.shape[1] - 1)),
-            *(at(a) for a in (leaves, self.starts, self.order, np.ascontiguousarray(home), own)),
-            ctypes.c_int32(len(own)),
+            *(trees, wide, known, self.starts.shape[1] - 1),
+            *(at(a) for a in (self.by_sale, self.starts, self.order, leaves, own)),
+            len(own),
             at(self.fading),
-            ctypes.c_double(self.fading.max()),
-            ctypes.c_int32(count),
-            *(at(a) for a in (weight, touched, room, chosen, alike)),
+            ctypes.c_double(self.newest),
+            count,
+            *(at(a) for a in (*self._rooms(), chosen, alike)),
         )
         positions = chosen[:found].astype(np.int64)
         return Beside(positions, alike[:found], self.apart[positions], self.groups[positions])
+
+    @cached_property
+    def newest(self) -> float:
+        """What the sale counts that counts most for its age."""
+        return float(self.fading.max())
+
+    def _rooms(self) -> tuple[np.ndarray, ...]:
+        """Working space of this thread: the kernel leaves the first of it zero."""
+        if not hasattr(self._room, "kept"):
+            (sales, wide), trees = self.by_sale.shape, len(self.order)
+            weight, touched = np.zeros(sales, np.float32), np.empty(sales + 1, np.uint32)
+            self._room.kept = weight, touched, np.empty((2 * trees, 3)), np.empty(wide, np.float32)
+        kept: tuple[np.ndarray, ...] = self._room.kept
+        return kept
 
 
 def lay_grid(valuer: Valuer) -> Grid:
@@ -101,7 +122,10 @@ def lay_grid(valuer: Valuer) -> Grid:
     for start in range(0, len(seen), AT_ONCE):
         some = seen[start : start + AT_ONCE]
         apart[some], groups[some] = _as_never_sold(valuer, some, valuer.current_day)
-    return Grid(month, starts, np.array(order), _fading(valuer, month), apart, groups)
+    trees = len(valuer.leaves)
+    by_sale = np.full((len(memory.sales), trees + -trees % LANES), NO_LEAF, dtype=np.uint16)
+    by_sale[:, :trees] = valuer.leaves.T
+    return Grid(month, starts, np.array(order), by_sale, _fading(valuer, month), apart, groups)
 
 
 def comparables(
@@ -150,7 +174,7 @@ def _beside(valuer: Valuer, home: Mapping[str, Any], view: View, i: int, count: 
     grid, known = valuer.grid, valuer.evidence.laid(month)
     own = np.array(known.sales_of(home.get("property_id")), dtype=np.int64)
     if grid is not None and grid.month == month:
-        return grid.beside(valuer.leaves, leaves, own, count)
+        return grid.beside(leaves, own, count)
     among = known.known.trusted
     among = among[~np.isin(among, own)]
     years = (_first_day(month) - valuer.memory.day) / 365.25

@@ -27,7 +27,7 @@ from models.valuer import Valuer
 ARRAYS_FILE, MANIFEST = "arrays.bin", "layout.json"
 ALIGNED = 128  # bytes: whole cache lines
 CODE = Path(__file__).parent
-_GRID = ("starts", "order", "fading", "apart", "groups")
+_GRID = ("starts", "order", "by_sale", "fading", "apart", "groups")
 
 
 class LayoutError(Exception):

@@ -1,14 +1,24 @@
 /* The sales that weigh most beside a home, found without weighing all.
  *
  * Every deciding tree gives each sale in the home's leaf 1 / (sales there). Small leaves give much and come first:
- * once what the rest could still add decides nothing, few sales are left, and only these are weighed to the end, tree
- * by tree in the order of the trees, so that the weights have the bits of a full count. */
+ * once what the rest could still add decides nothing, some sales are left. These are weighed roughly, in vectors, and
+ * the few that could still win to the end, tree by tree in the order of the trees: weights have the bits of a full
+ * count. What is rough is of single precision, and a thousandth beside the point never decides. */
 
+#include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define FEW 64 /* sales that are weighed to the end at once */
+#define FEW 2000     /* sales that are weighed roughly at once */
+#define ROUGH 0.999f /* of a bar: what is below it is below the bar, however it was rounded */
+#define FIRST_LOOK 16 /* trees after which leaders are looked for; then after thrice as many */
+#define LANES 32     /* trees weighed at once; a sale's leaves are a whole number of these */
+
+typedef uint16_t leaf_lanes __attribute__((vector_size(2 * LANES)));
+typedef int16_t same_lanes __attribute__((vector_size(2 * LANES)));
+typedef int32_t mask_lanes __attribute__((vector_size(4 * LANES)));
+typedef float sum_lanes __attribute__((vector_size(4 * LANES)));
 
 typedef struct {
     double each; /* what the leaf gives a sale */
@@ -23,12 +33,12 @@ static int by_size(const void *a, const void *b)
 }
 
 /* What a sale weighs in all trees, in their order; how many trees can't tell it from the home goes to `common`. */
-static double weigh(const share *all, int32_t trees, int32_t sales, const uint16_t *leaves, const uint16_t *home,
-                    uint32_t sale, double *common)
+static double weigh(const share *all, int32_t trees, const uint16_t *leaves, const uint16_t *home, double *common)
 {
-    double full = 0.0, shared = 0.0;
+    double full = 0.0;
+    int32_t shared = 0;
     for (int32_t t = 0; t < trees; t++) {
-        int same = leaves[(int64_t)t * sales + sale] == home[t];
+        int same = leaves[t] == home[t];
         full += same ? all[t].each : 0.0;
         shared += same;
     }
@@ -36,37 +46,72 @@ static double weigh(const share *all, int32_t trees, int32_t sales, const uint16
     return full;
 }
 
-/* The k sales that have most so far, the most first; returns how many there are. */
-static int32_t leaders(const double *weight, const double *fading, const uint32_t *touched, int32_t count, int32_t k,
-                       double *top, uint32_t *who)
+static float weigh_roughly(const float *each, int32_t wide, const uint16_t *leaves, const uint16_t *home)
 {
-    int32_t told = 0;
-    for (int32_t i = 0; i < count; i++) {
-        double w = weight[touched[i]] * fading[touched[i]];
-        if (told == k && w <= top[k - 1]) continue;
-        int32_t at = told < k ? told++ : k - 1;
-        for (; at > 0 && top[at - 1] < w; at--) {
-            top[at] = top[at - 1];
-            who[at] = who[at - 1];
-        }
-        top[at] = w;
-        who[at] = touched[i];
+    sum_lanes sum = {0};
+    for (int32_t t = 0; t < wide; t += LANES) {
+        leaf_lanes a, b;
+        sum_lanes gives;
+        memcpy(&a, leaves + t, sizeof a);
+        memcpy(&b, home + t, sizeof b);
+        memcpy(&gives, each + t, sizeof gives);
+        sum += (sum_lanes)((mask_lanes)gives & __builtin_convertvector((same_lanes)(a == b), mask_lanes));
     }
+    float told = 0.0f;
+    for (int i = 0; i < LANES; i++) told += sum[i];
     return told;
+}
+
+/* Puts a sale in its place among the k that have most, of equals the earlier first; returns how many there are. */
+static int32_t place(double weight, uint32_t sale, int32_t told, int32_t k, double *top, uint32_t *who, double *with,
+                     double shared)
+{
+    int32_t at = told;
+    while (at > 0 && (top[at - 1] < weight || (top[at - 1] == weight && who[at - 1] > sale))) at--;
+    if (at == k) return told;
+    if (told < k) told++;
+    for (int32_t j = told - 1; j > at; j--) {
+        top[j] = top[j - 1];
+        who[j] = who[j - 1];
+        with[j] = with[j - 1];
+    }
+    top[at] = weight;
+    who[at] = sale;
+    with[at] = shared;
+    return told;
+}
+
+/* The least that the k sales weigh in the end that have most so far; 0 where there are fewer. */
+static float what_leaders_weigh(const float *weight, const double *fading, const uint32_t *touched, int32_t many,
+                                int32_t k, const float *each, int32_t wide, const uint16_t *leaves,
+                                const uint16_t *home, double *top, uint32_t *who, double *with)
+{
+    int32_t leaders = 0;
+    for (int32_t i = 0; i < many; i++) {
+        double w = weight[touched[i]] * fading[touched[i]];
+        if (w > 1e-20 && (leaders < k || w > top[k - 1])) leaders = place(w, touched[i], leaders, k, top, who, with, 0.0);
+    }
+    if (leaders < k) return 0.0f;
+    float least = INFINITY;
+    for (int32_t i = 0; i < k; i++)
+        least = fminf(least, weigh_roughly(each, wide, leaves + (int64_t)who[i] * wide, home) * (float)fading[who[i]]);
+    return least * ROUGH;
 }
 
 /* Positions of up to k sales, the weightiest first and of equals the earlier; returns how many.
  *
- * leaves: trees x sales. starts: trees x (most_leaves + 1), into a tree's row of `order`, which has `known` sales leaf
- * by leaf. home: the home's leaf in each tree. own: sales that don't count. fading: of all sales, at most `newest`.
- * weight, touched, shares: room for sales, sales and trees; weight is zero, and left so. */
-int32_t weightiest(int32_t trees, int32_t sales, int32_t known, int32_t most_leaves, const uint16_t *leaves,
+ * leaves: sales x wide, of each sale its leaf in every tree, then what is no leaf. starts: trees x (most_leaves + 1),
+ * into a tree's row of `order`, which has `known` sales leaf by leaf. home: the home's leaf in each tree, then what is
+ * no leaf of anybody, wide. own: sales that don't count. fading: of all sales, at most `newest`. weight, touched,
+ * shares, each: room for sales, one more, 2 * trees and wide; weight is zero, and left so. */
+int32_t weightiest(int32_t trees, int32_t wide, int32_t known, int32_t most_leaves, const uint16_t *leaves,
                    const int32_t *starts, const uint32_t *order, const uint16_t *home, const uint32_t *own,
-                   int32_t owned, const double *fading, double newest, int32_t k, double *weight, uint32_t *touched,
-                   void *room, uint32_t *chosen, double *shared)
+                   int32_t owned, const double *fading, double newest, int32_t k, float *weight, uint32_t *touched,
+                   void *shares, float *each, uint32_t *chosen, double *shared)
 {
-    share *all = room, *sorted = all + trees;
+    share *all = shares, *sorted = all + trees;
     double left = 0.0;
+    memset(each, 0, wide * sizeof *each);
     for (int32_t t = 0; t < trees; t++) {
         const int32_t *start = starts + (int64_t)t * (most_leaves + 1);
         share *s = all + t;
@@ -76,71 +121,54 @@ int32_t weightiest(int32_t trees, int32_t sales, int32_t known, int32_t most_lea
             s->sales += start[home[t]];
         }
         int32_t counting = s->count;
-        for (int32_t i = 0; i < owned; i++) counting -= leaves[(int64_t)t * sales + own[i]] == home[t];
+        for (int32_t i = 0; i < owned; i++) counting -= leaves[(int64_t)own[i] * wide + t] == home[t];
         if (counting > 0) s->each = 1.0 / counting;
+        each[t] = (float)s->each;
         left += s->each;
     }
     memcpy(sorted, all, trees * sizeof(share));
     qsort(sorted, trees, sizeof(share), by_size);
 
     double top[k], common;
-    uint32_t who[k];
-    int32_t many = 0, done = 0, since = 0, rivals = 0;
+    float bar = 0.0f, more = 0.0f;
+    int32_t many = 0, done = 0, look = FIRST_LOOK, count = 0;
     while (done < trees) {
         const share *s = sorted + done++;
+        const float given = (float)s->each;
         for (int32_t i = 0; i < s->count; i++) {
             uint32_t sale = s->sales[i];
-            if (weight[sale] == 0.0) touched[many++] = sale;
-            weight[sale] += s->each;
+            touched[many] = sale;
+            many += weight[sale] == 0.0f; /* a branch would be guessed wrong */
+            weight[sale] += given;
         }
-        left = left > s->each ? left - s->each : 0.0;
-        since += s->count;
-        if (done < trees && since < 4 * many) continue; /* looking through them costs as much as that */
-        since = 0;
-        for (int32_t i = 0; i < owned; i++) weight[own[i]] = weight[own[i]] > 0.0 ? 1e-300 : 0.0;
-        /* Nobody who can't reach what the k leaders weigh in the end can be among the k. */
-        double bar = 0.0, more = left * (1 + 1e-9);
-        if (leaders(weight, fading, touched, many, k, top, who) == k) {
-            bar = weigh(all, trees, sales, leaves, home, who[0], &common) * fading[who[0]];
-            for (int32_t i = 1; i < k; i++) {
-                double full = weigh(all, trees, sales, leaves, home, who[i], &common) * fading[who[i]];
-                if (full < bar) bar = full;
-            }
-            bar *= 1 - 1e-9;
+        left -= s->each;
+        more = done < trees ? (float)(left > 0.0 ? left : 0.0) + 1e-6f : 0.0f;
+        const int look_now = done == look, count_now = done >= count && more * newest < bar;
+        if (done < trees && !look_now && !count_now) continue;
+        for (int32_t i = 0; i < owned; i++) weight[own[i]] = weight[own[i]] > 0.0f ? 1e-30f : 0.0f;
+        if (look_now) { /* whoever leads now: nobody who can't reach what these weigh in the end can be among the k */
+            const float now = what_leaders_weigh(weight, fading, touched, many, k, each, wide, leaves, home, top, chosen, shared);
+            bar = now > bar ? now : bar;
+            look *= 3;
         }
-        if (done < trees && more * newest >= bar) continue; /* one that no leaf has shown yet could still win */
-        rivals = 0;
-        for (int32_t i = 0; i < many; i++) rivals += (weight[touched[i]] + more) * fading[touched[i]] >= bar;
-        if (rivals <= FEW || done == trees) {
-            uint32_t *found = touched;
-            for (int32_t i = 0; i < many; i++) {
-                uint32_t sale = touched[i];
-                int keep = (weight[sale] + more) * fading[sale] >= bar && weight[sale] > 1e-200;
-                weight[sale] = 0.0;
-                if (keep) *found++ = sale;
-            }
-            rivals = (int32_t)(found - touched);
-            break;
+        if (count_now) { /* whom no leaf has shown yet can't win any more */
+            int32_t rivals = 0;
+            for (int32_t i = 0; i < many; i++) rivals += (weight[touched[i]] + more) * (float)fading[touched[i]] >= bar;
+            if (rivals <= FEW) break;
+            count = done + done / 4;
         }
     }
-    for (int32_t i = 0; i < k; i++) top[i] = -1.0;
     int32_t told = 0;
-    for (int32_t i = 0; i < rivals; i++) {
-        uint32_t sale = touched[i];
-        double full = weigh(all, trees, sales, leaves, home, sale, &common) * fading[sale];
-        if (!(full > 0.0)) continue;
-        int32_t at = told < k ? told : k;
-        while (at > 0 && (top[at - 1] < full || (top[at - 1] == full && chosen[at - 1] > sale))) at--;
-        if (at == k) continue;
-        if (told < k) told++;
-        for (int32_t j = told - 1; j > at; j--) {
-            top[j] = top[j - 1];
-            chosen[j] = chosen[j - 1];
-            shared[j] = shared[j - 1];
-        }
-        top[at] = full;
-        chosen[at] = sale;
-        shared[at] = common / trees;
+    for (int32_t i = 0; i < many; i++) {
+        const uint32_t sale = touched[i];
+        const float so_far = weight[sale];
+        weight[sale] = 0.0f;
+        if ((so_far + more) * (float)fading[sale] < bar * ROUGH || so_far < 1e-20f) continue;
+        const uint16_t *its = leaves + (int64_t)sale * wide;
+        const float rough = weigh_roughly(each, wide, its, home) * (float)fading[sale];
+        if (rough < bar || (told == k && rough < (float)top[k - 1] * ROUGH)) continue;
+        const double full = weigh(all, trees, its, home, &common) * fading[sale];
+        if (full > 0.0) told = place(full, sale, told, k, top, chosen, shared, common / trees);
     }
     return told;
 }
