@@ -89,7 +89,8 @@ static float what_leaders_weigh(const float *weight, const double *fading, const
     int32_t leaders = 0;
     for (int32_t i = 0; i < many; i++) {
         double w = weight[touched[i]] * fading[touched[i]];
-        if (w > 1e-20 && (leaders < k || w > top[k - 1])) leaders = place(w, touched[i], leaders, k, top, who, with, 0.0);
+        if (w > 1e-20 && (leaders < k || w > top[k - 1]))
+            leaders = place(w, touched[i], leaders, k, top, who, with, 0.0);
     }
     if (leaders < k) return 0.0f;
     float least = INFINITY;
@@ -147,8 +148,8 @@ int32_t weightiest(int32_t trees, int32_t wide, int32_t known, int32_t most_leav
         if (done < trees && !look_now && !count_now) continue;
         for (int32_t i = 0; i < owned; i++) weight[own[i]] = weight[own[i]] > 0.0f ? 1e-30f : 0.0f;
         if (look_now) { /* whoever leads now: nobody who can't reach what these weigh in the end can be among the k */
-            const float now = what_leaders_weigh(weight, fading, touched, many, k, each, wide, leaves, home, top, chosen, shared);
-            bar = now > bar ? now : bar;
+            bar = fmaxf(bar, what_leaders_weigh(weight, fading, touched, many, k, each, wide, leaves, home, top, chosen,
+                                                shared));
             look *= 3;
         }
         if (count_now) { /* whom no leaf has shown yet can't win any more */

@@ -33,16 +33,10 @@ static uint16_t rank_of(const double *thresholds, int32_t count, double x)
     return (uint16_t)low;
 }
 
-static uint16_t answer(const forest *f, int32_t s, const double *row)
+static uint16_t rank_or_side(const forest *f, int32_t s, double x)
 {
-    double x = row[f->slot_feature[s]];
     int32_t start = f->slot_start[s], count = f->slot_start[s + 1] - start;
     switch (f->slot_kind[s]) {
-    case CATEGORICAL: {
-        if (!(x > -1 && x < 32.0 * count)) return 1; /* NaN and what no bit stands for; -0.5 is cut to 0 */
-        int32_t c = (int32_t)x;
-        return !((f->words[start + (c >> 5)] >> (c & 31)) & 1);
-    }
     case MISSING_NAN:
         if (isnan(x)) return f->slot_default_left[s] ? 0 : RIGHT_ALWAYS;
         break;
@@ -65,13 +59,32 @@ static int32_t leaf_of(const forest *f, int32_t tree, const uint16_t *asked)
     return at - FIRST_LEAF;
 }
 
+/* A category as a whole number; a negative one or NaN becomes what no bit stands for, and -0.5 is cut to 0. */
+static uint32_t category_of(double x) { return x > -1 && x < INT32_MAX ? (uint32_t)x : UINT32_MAX; }
+
+/* Most questions are about few features' categories: each is read once, and the questions lie feature by feature. */
 void ask(const forest *f, const double *rows, int32_t count, uint16_t *asked)
 {
-    for (int32_t s = 0; s < f->slots; s++)
-        for (int32_t r = 0; r < count; r++) asked[s * count + r] = answer(f, s, rows + r * f->features);
+    uint32_t category[ROWS];
+    int32_t of = -1;
+    for (int32_t s = 0; s < f->slots; s++, asked += count) {
+        const int32_t feature = f->slot_feature[s];
+        if (f->slot_kind[s] != CATEGORICAL) {
+            for (int32_t r = 0; r < count; r++) asked[r] = rank_or_side(f, s, rows[r * f->features + feature]);
+            continue;
+        }
+        if (of != feature)
+            for (int32_t r = 0; r < count; r++) category[r] = category_of(rows[r * f->features + feature]);
+        of = feature;
+        const uint32_t *words = f->words + f->slot_start[s], bits = 32 * (f->slot_start[s + 1] - f->slot_start[s]);
+        for (int32_t r = 0; r < count; r++) {
+            const uint32_t told = category[r] < bits, c = told ? category[r] : 0;
+            asked[r] = (uint16_t)(1 ^ (told & (words[c >> 5] >> (c & 31))));
+        }
+    }
 }
 
-/* Trees walk several at a time: one alone would wait for every node that it loads, and be guessed wrong at each leaf. */
+/* Trees walk several at a time: one alone would wait for each node it loads, and be guessed wrong at each leaf. */
 static void sum_leaves(const forest *f, const double *row, uint16_t *asked, double *told)
 {
     ask(f, row, 1, asked);

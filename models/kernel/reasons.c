@@ -195,7 +195,8 @@ void explain(const forest *bag, int32_t forests, int32_t all_forests, const doub
                 const int32_t at = j * side_by_side + r;
                 double sum = weighed(q->weights, of_4 + 4 * at, 4);
                 sum += weighed(q->weights + 4, of_8 + 8 * at, 8);
-                contributions[((int64_t)k * count + r) * features + j] = sum + weighed(q->weights + 12, of_16 + 16 * at, 16);
+                sum += weighed(q->weights + 12, of_16 + 16 * at, 16);
+                contributions[((int64_t)k * count + r) * features + j] = sum;
             }
         }
     }
