@@ -13,14 +13,14 @@ from typing import Any
 import pandas as pd
 
 
-def write_bytes(path: str | Path, data: bytes) -> None:
-    """Write `data` so that a reader, or a crash, never meets half a file."""
+def write_bytes(path: str | Path, data: bytes, mode: int = 0o644) -> None:
+    """Write `data` so that a reader, or a crash, never meets half a file, and nobody reads it whom `mode` keeps out."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            os.fchmod(file.fileno(), 0o644)
+            os.fchmod(file.fileno(), mode)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -5,17 +5,16 @@ from __future__ import annotations
 import argparse
 import fcntl
 import json
-import os
 import re
 import secrets
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from models.files import write_bytes
 from serving.key_ring import MOST_PER_MINUTE, ApiKey, KeyFileError, hash_of, keys_path, now, read_keys
 from serving.routes import SCOPES
 
@@ -138,21 +137,7 @@ def _alone(path: Path) -> Iterator[None]:
 def write_keys(path: Path, keys: Sequence[ApiKey]) -> None:
     """The file is whole or as it was, also for a server that reads it right now; only its owner may read it."""
     text = json.dumps({"keys": [key.to_dict() for key in keys]}, indent=2) + "\n"
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # 0600
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    write_bytes(path, text.encode(), mode=0o600)
 
 
 if __name__ == "__main__":
