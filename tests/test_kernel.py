@@ -130,7 +130,7 @@ def test_a_bag_is_the_mean_of_its_forests_each_asked_aside():
     explains(told.contributions(X), np.mean(told_apart, axis=0))
 
 
-@pytest.mark.parametrize("count", [1, 15, 16, 17, 31, 255, 256, 600])
+@pytest.mark.parametrize("count", [1, 2, 3, 15, 16, 17, 31, 255, 256, 600])
 def test_a_home_is_told_the_same_alone_and_in_any_batch(count: int):
     told, X = walk(forest(num_leaves=31), forest(1, num_leaves=100)), np.resize(homes(), (count, FEATURES))
     alone = np.concatenate([told.predict(X[[i]]) for i in range(count)])

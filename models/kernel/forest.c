@@ -12,6 +12,7 @@
 
 #define SIDE_BY_SIDE 8 /* trees that one home walks at once */
 #define ROWS 16        /* homes that walk a tree side by side */
+#define FEW_ROWS 3     /* that are worth it, whatever the places left empty cost */
 #define RIGHT_ALWAYS 65535
 
 /* How a question treats what is missing; as LightGBM's decision types do. */
@@ -151,9 +152,10 @@ void predict(const forest *bag, int32_t forests, const double *aside, const doub
         double sum[ROWS] = {0}, one[ROWS];
         for (int32_t i = 0; i < forests; i++) {
             const forest *f = bag + i;
-            for (int32_t r = 0; r < here; r++)
-                step_aside(rows + (done + r) * features, aside + i * features, features, moved + r * features);
-            if (here == ROWS && f->small)
+            const int32_t walked = here >= FEW_ROWS && f->small ? ROWS : here; /* a register may have empty places */
+            for (int32_t r = 0; r < walked; r++)
+                step_aside(rows + (done + r % here) * features, aside + i * features, features, moved + r * features);
+            if (walked == ROWS && f->small)
                 sum_leaves_of_rows(f, moved, asked, one);
             else
                 for (int32_t r = 0; r < here; r++) sum_leaves(f, moved + r * features, asked, one + r);
