@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable, Iterator
 from functools import partial
-from typing import Any
 
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from models.appraisal import Appraisal
 from models.version import DATA_DOCS, REPORT
 from serving import records
 from serving.caching import Cache, Kept
@@ -18,6 +18,7 @@ from serving.comparing import compare
 from serving.deadline import Deadline
 from serving.explain import explained, listed
 from serving.forms import FORMS, last_line, lines_of_one
+from serving.gathering import Gathering
 from serving.holder import Holder
 from serving.journal import folder_of_events
 from serving.metrics import metrics_page
@@ -47,7 +48,7 @@ from serving.replies import (
 from serving.request import read_query
 from serving.routes import known
 from serving.streaming import send_pieces
-from serving.valuing import Question, question_of, tell
+from serving.valuing import Question, appraisal_of, question_of, tell
 
 #: Threads of a worker for what takes long.
 THREADS = 2
@@ -69,6 +70,7 @@ class Api:
         self._kept: Cache | None = None
         self._long = CapacityLimiter(THREADS)
         self._batches = CapacityLimiter(1)
+        self._gathering = Gathering()
         self._handlers: dict[str, Handler] = {
             "/": self._index,
             "/openapi.json": partial(self._page, "openapi", JSON, lambda c: to_json(openapi(c)), {}),
@@ -117,8 +119,9 @@ class Api:
         notes.lap("parse")
         meant = "/value", question.id, parts, coding
         if not await _told_before(cache, meant, notes, send):
-            told = await self._tell(cache.champion, question, notes, parts)
+            appraisal = await self._appraisal(cache.champion, question, parts, scope["state"]["deadline"])
             notes.lap("appraise")
+            told = tell(cache.champion, question, appraisal, notes, parts)
             answer = reply(to_json(told), JSON, coding, PRIVATE)
             notes.lap("encode")
             cache.answers.keep(meant, Kept(answer, tuple(notes.valued)), 0)
@@ -126,13 +129,13 @@ class Api:
         if (kept := cache.answers.find(meant)) is not None:
             cache.answers.keep(as_sent, kept, len(body))
 
-    async def _tell(self, champion: Champion, question: Question, notes: Notes, parts: Parts) -> dict[str, Any]:
+    async def _appraisal(self, champion: Champion, question: Question, parts: Parts, deadline: Deadline) -> Appraisal:
         """In the event loop's own thread for the day that nearly everybody asks for: it takes milliseconds, and another
         thread would only contend with this one. Any other day may have to be laid out first, which takes far longer.
         """
         if question.as_of == champion.valuer.current_day:
-            return tell(champion, question, notes, parts)
-        return await run_sync(tell, champion, question, notes, parts, limiter=self._long)
+            return await self._gathering.appraisal(champion, question, parts, deadline)
+        return await run_sync(appraisal_of, champion, question, parts, limiter=self._long)
 
     async def _value_by_lines(self, champion: Champion, body: bytes, scope: Scope, send: Send) -> None:
         """Value and ranges at once, in a line; then the rest, in another."""

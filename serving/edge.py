@@ -14,7 +14,7 @@ import uuid
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving import records
+from serving import gathering, records
 from serving.admission import Guard, check_not_repeated, route_of
 from serving.body import BodyReader, hear_out
 from serving.deadline import Deadline, timeout
@@ -44,7 +44,10 @@ class Edge:
         self.bentoml = bentoml
         self._guard = Guard(KeyRing(keys_path()), shared_rates())
         self._bodies = BodyReader()
-        self._lanes = {"one": Slots(2, waiting=512, patience=0.25), "many": Slots(1, waiting=8, patience=5.0)}
+        self._lanes = {
+            "one": Slots(gathering.MOST, waiting=512, patience=0.25),
+            "many": Slots(1, waiting=8, patience=5.0),
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from models.valuer import AsOfError
-from serving.answer import money
+from serving.answer import answer, money
 from serving.champion import Champion
-from serving.notes import Notes
 from serving.parts import ALL
 from serving.past import CursorError, find, page
 from serving.problems import FieldError, Problem
 from serving.request import read_query, refuse
-from serving.valuing import Question, tell
+from serving.valuing import Question, appraisal_of
 
 MOST_LISTED, LISTED = 1000, 100
 #: What the list tells of each; the rest is told under its id.
@@ -53,7 +52,7 @@ def _told_again(champion: Champion, event: Mapping[str, Any]) -> dict[str, Any] 
         return None
     question = Question(event["id"], event["home"], date.fromisoformat(event["as_of"]))
     try:
-        return tell(champion, question, Notes(), ALL)
+        return answer(champion, question.id, question.as_of, appraisal_of(champion, question, ALL))
     except AsOfError:
         return None
 

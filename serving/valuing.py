@@ -52,19 +52,20 @@ def question_of(champion: Champion, body: bytes) -> Question:
 
 def value_one(champion: Champion, body: bytes, notes: Notes | None = None, parts: Parts = ALL) -> dict[str, Any]:
     """The answer to `{"home": {…}, "as_of": …}`; raises as `question_of` does."""
-    return tell(champion, question_of(champion, body), notes or Notes(), parts)
+    question = question_of(champion, body)
+    return tell(champion, question, appraisal_of(champion, question, parts), notes or Notes(), parts)
 
 
-def tell(champion: Champion, question: Question, notes: Notes, parts: Parts) -> dict[str, Any]:
+def tell(champion: Champion, question: Question, appraisal: Appraisal, notes: Notes, parts: Parts) -> dict[str, Any]:
     """The parts of the answer to one question."""
-    appraisal = appraisal_of(champion, question, parts)
     notes.valued.append(Valued.of(question.id, question.home, question.as_of, appraisal))
     return answer(champion, question.id, question.as_of, appraisal, parts)
 
 
 def tell_first(champion: Champion, question: Question, notes: Notes, parts: Parts) -> dict[str, Any]:
     """What is told at once, while the rest is worked out."""
-    return tell(champion, question, notes, parts - SLOW)
+    quick = parts - SLOW
+    return tell(champion, question, appraisal_of(champion, question, quick), notes, quick)
 
 
 def tell_rest(champion: Champion, question: Question, parts: Parts) -> dict[str, Any] | None:
