@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
-
-import numpy as np
+from typing import Any, NamedTuple
 
 from models.comparables import Comparable
 from models.features import present
@@ -19,8 +17,7 @@ from models.valuer import Valuer
 RIGHT_WITHIN = 0.10
 
 
-@dataclass(frozen=True)
-class Range:
+class Range(NamedTuple):
     """Where the price falls with probability `level`."""
 
     level: float
@@ -85,31 +82,33 @@ def appraise(
         return []
     explain = reasons or comparables > 0
     view = valuer.view(valuer.columns(homes), as_of, explain)
-    values, ranges = valuer.told(view), valuer.ranges(view)
-    deviation, chance = valuer.certainty(view, RIGHT_WITHIN)
-    far = valuer.spread.remoteness(view.matrix)
-    log_bases, parts = valuer.parts(view) if explain else (np.empty(0), ())
+    values, features = valuer.told(view).tolist(), view.matrix.tolist()
+    ranges = [(level, low.tolist(), high.tolist()) for level, (low, high) in valuer.ranges(view).items()]
+    deviation, chance = (told.tolist() for told in valuer.certainty(view, RIGHT_WITHIN))
+    far = valuer.spread.remoteness(view.matrix).tolist()
+    why: Sequence[tuple[float, tuple[Reason, ...]]] = [(0.0, ())] * len(homes)
+    if reasons:
+        log_bases, parts = valuer.parts(view)
+        why = list(map(reasons_in_money, values, log_bases.tolist(), parts))
+    beside = comparables_of(valuer, homes, view, comparables) if comparables else [()] * len(homes)
     base_meaning = f"the typical home of {valuer.market.label} on {valuer.base_day(as_of)}"
-    told = []
-    for i, home in enumerate(homes):
-        base, why = reasons_in_money(float(values[i]), float(log_bases[i]), parts[i]) if reasons else (0.0, ())
-        told.append(
-            Appraisal(
-                value=float(values[i]),
-                ranges=tuple(Range(level, float(low[i]), float(high[i])) for level, (low, high) in ranges.items()),
-                level=valuer.level,
-                confidence=round(float(chance[i]), 4),
-                deviation=round(float(deviation[i]), 4),
-                in_support=bool(far[i] <= 1),
-                base=base,
-                base_meaning=base_meaning,
-                reasons=why,
-                comparables=comparables_of(valuer, home, view, i, parts[i], comparables) if comparables else (),
-                warnings=tuple(_warnings(valuer, home, as_of, far[i])) if warnings else (),
-                features=tuple(view.matrix[i].tolist()),
-            )
+    return [
+        Appraisal(
+            value=values[i],
+            ranges=tuple([Range(level, low[i], high[i]) for level, low, high in ranges]),
+            level=valuer.level,
+            confidence=round(chance[i], 4),
+            deviation=round(deviation[i], 4),
+            in_support=far[i] <= 1,
+            base=why[i][0],
+            base_meaning=base_meaning,
+            reasons=why[i][1],
+            comparables=beside[i],
+            warnings=tuple(_warnings(valuer, home, as_of, far[i])) if warnings else (),
+            features=tuple(features[i]),
         )
-    return told
+        for i, home in enumerate(homes)
+    ]
 
 
 def _warnings(valuer: Valuer, home: Mapping[str, Any], as_of: date, far: float) -> list[str]:

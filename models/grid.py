@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
+from itertools import islice
 from threading import local
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ import numpy as np
 
 from models.comparables import FADING, NO_LEAF, Comparable, leaves_of, most_comparable
 from models.kernel.walk import at, kernel
-from models.reasons import GROUP_LABELS, Line, Part, cents_of_parts
+from models.reasons import GROUP_LABELS, Line, cents_of_parts
 
 if TYPE_CHECKING:
     from models.valuer import Valuer, View
@@ -129,40 +130,45 @@ def lay_grid(valuer: Valuer) -> Grid:
 
 
 def comparables(
-    valuer: Valuer, home: Mapping[str, Any], view: View, i: int, parts: Sequence[Part], count: int
-) -> tuple[Comparable, ...]:
-    """The sales that weigh most beside home `i` of the view, valued for its day, and what tells each from the home.
+    valuer: Valuer, homes: Sequence[Mapping[str, Any]], view: View, count: int
+) -> list[tuple[Comparable, ...]]:
+    """For each home the sales that weigh most beside it, and what tells each from the home.
 
     Args:
-        parts: the home's own, as `Valuer.parts` gives them.
+        view: of these homes on one day, which the sales are valued for too.
     """
-    memory, day = valuer.memory, view.days[i]
-    beside = _beside(valuer, home, view, i, count)
-    if not len(beside.chosen):
-        return ()
-    index = memory.index(int(view.months[i]))
-    level = float(index.level([day])[0])
-    moved = (level - index.level(memory.sale_day[beside.chosen])).tolist()
-    distance = _kilometres(valuer, home, beside.chosen)
-    value, log_value = float(valuer.told(view)[i]), float(view.log_value[i])
-    differs = (_by_group(valuer, parts) - beside.groups).tolist()
-    told = []
-    for j, position in enumerate(beside.chosen.tolist()):
-        price = memory.price[position].item()
-        apart = dict(zip(valuer.groups, differs[j], strict=True))
-        told.append(
-            Comparable(
-                sale_id=str(memory.sale_id[position]),
-                property_id=str(memory.property_id[position]),
-                sale_date=memory.sale_day[position].item(),
-                price=price,
-                time_adjusted=round(price * math.exp(moved[j]), 2),
-                distance_km=distance[j],
-                alike=round(float(beside.alike[j]), 4),
-                adjustments=_adjustments(price, moved[j], level + float(beside.apart[j]), log_value, value, apart),
-            )
+    memory, level = valuer.memory, float(view.level[0])
+    found = [_beside(valuer, home, view, i, count) for i, home in enumerate(homes)]
+    chosen, alike, log_apart, groups = (
+        np.concatenate([getattr(beside, name) for beside in found]) for name in ("chosen", "alike", "apart", "groups")
+    )
+    numbers = [len(beside.chosen) for beside in found]
+    whose = np.repeat(np.arange(len(homes)), numbers)
+    moved = level - memory.index(int(view.months[0])).level(memory.sale_day[chosen])
+    differs = _by_group(valuer, valuer.amounts(view)[1])[whose] - groups
+    differs[:, valuer.groups.index("market")] += moved
+    explained = level + log_apart - moved
+    day, price, alike, since, apart, theirs = (
+        column.tolist() for column in (memory.sale_day[chosen], memory.price[chosen], alike, moved, differs, explained)
+    )
+    value, log_value = valuer.told(view)[whose].tolist(), view.log_value[whose].tolist()
+    away = _kilometres(valuer, homes, whose, chosen)
+    told = (
+        Comparable(
+            sale_id=str(memory.sale_id[position]),
+            property_id=str(memory.property_id[position]),
+            sale_date=day[j],
+            price=price[j],
+            time_adjusted=round(price[j] * math.exp(since[j]), 2),
+            distance_km=away[j],
+            alike=round(alike[j], 4),
+            adjustments=_adjustments(
+                valuer.groups, price[j], value[j], log_value[j], [*apart[j], theirs[j] - math.log(price[j])]
+            ),
         )
-    return tuple(told)
+        for j, position in enumerate(chosen.tolist())
+    )
+    return [tuple(islice(told, number)) for number in numbers]
 
 
 def _beside(valuer: Valuer, home: Mapping[str, Any], view: View, i: int, count: int) -> Beside:
@@ -188,19 +194,15 @@ def _as_never_sold(valuer: Valuer, sales: np.ndarray, day: date) -> tuple[np.nda
     """`apart` and `groups` of the memory's sales at these positions."""
     sold = valuer.memory.sales.iloc[sales]
     view = valuer.view(sold[list(valuer.market.field_names)], day, explain=True)
-    _, amounts = valuer.amounts(view)
-    groups = np.zeros((len(sales), len(valuer.groups)))
+    return view.log_value - view.level, _by_group(valuer, valuer.amounts(view)[1])
+
+
+def _by_group(valuer: Valuer, amounts: np.ndarray) -> np.ndarray:
+    """What each group adds, the index left out, shape (n, groups)."""
+    groups = np.zeros((len(amounts), len(valuer.groups)))
     for amount, group in zip(amounts.T, valuer.group_of_part, strict=True):  # in this order, alone or with others
         groups[:, group] += amount
-    return view.log_value - view.level, groups
-
-
-def _by_group(valuer: Valuer, parts: Sequence[Part]) -> np.ndarray:
-    """What each group adds, the index left out, shape (groups,)."""
-    groups = [0.0] * len(valuer.groups)
-    for part, group in zip(parts[1:], valuer.group_of_part, strict=True):
-        groups[group] += part.amount
-    return np.array(groups)
+    return groups
 
 
 def _fading(valuer: Valuer, month: int) -> np.ndarray:
@@ -213,20 +215,28 @@ def _first_day(month: int) -> float:
 
 
 def _adjustments(
-    price: float, moved: float, their_log_value: float, log_value: float, value: float, differs: dict[str, float]
+    groups: Sequence[str], price: float, value: float, log_value: float, apart: Sequence[float]
 ) -> tuple[Line, ...]:
-    """From the price to the home's value: the market since, group by group what differs, what was never explained."""
-    differs["market"] += moved
-    differs["unexplained"] = their_log_value - moved - math.log(price)
-    cents, rest = cents_of_parts(price, math.exp(log_value), list(differs.values()), (price, value))
-    lines = [Line(name, GROUP_LABELS[name], c / 100) for name, c in zip(differs, cents, strict=True)]
-    return (*lines, Line("rounding", GROUP_LABELS["rounding"], rest / 100))
+    """From the price to the home's value.
+
+    Args:
+        apart: group by group what differs, with the market since; last what was never explained.
+    """
+    cents, rest = cents_of_parts(price, math.exp(log_value), apart, (price, value))
+    names = (*groups, "unexplained", "rounding")
+    return tuple([Line(name, GROUP_LABELS[name], c / 100) for name, c in zip(names, (*cents, rest), strict=True)])
 
 
-def _kilometres(valuer: Valuer, home: Mapping[str, Any], sales: np.ndarray) -> list[float | None]:
-    """How far each sale is, in kilometres to the metre; None where one of the two has no place."""
+def _kilometres(
+    valuer: Valuer, homes: Sequence[Mapping[str, Any]], whose: np.ndarray, sales: np.ndarray
+) -> list[float | None]:
+    """How far each sale is from its home, in kilometres to the metre; None where one of the two has no place.
+
+    Args:
+        whose: the home of each sale.
+    """
     memory = valuer.memory
     if memory.places.middle is None:
         return [None] * len(sales)
-    away = memory.kilometres[sales] - memory.places.kilometres(valuer.columns([home]))
+    away = memory.kilometres[sales] - memory.places.kilometres(valuer.columns(homes))[whose]
     return [None if far != far else round(far, 3) for far in np.hypot(*away.T).tolist()]

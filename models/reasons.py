@@ -10,8 +10,9 @@ Every part keeps the sign and the share it has in log price.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 #: What parts are told under, in words that people use.
 GROUP_LABELS = {
@@ -30,8 +31,7 @@ GROUP_LABELS = {
 }
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """One additive part of a value in log price."""
 
     name: str
@@ -40,8 +40,7 @@ class Part:
     amount: float
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """An amount in the market's currency, whole cents."""
 
     name: str
@@ -59,6 +58,10 @@ class Reason:
     lines: tuple[Line, ...]
 
 
+#: What a line is sorted by, first its size: the largest first, then by name; and last its amount.
+_Cents = tuple[int, str, str, int]
+
+
 def log_mean(a: float, b: float) -> float:
     """(a - b) / ln(a / b), and a where both are equal."""
     return (a - b) / math.log(a / b) if abs(a / b - 1) > 1e-9 else a
@@ -73,8 +76,8 @@ def cents_of_parts(
         start, end: unrounded money; `end` is `start` times exp of the sum of `parts`.
         told: start and end as told, in whole cents' money.
     """
-    mean = log_mean(end, start)
-    cents = [round(100 * mean * part) for part in parts]
+    scale = 100 * log_mean(end, start)
+    cents = [round(scale * part) for part in parts]
     return cents, round(100 * told[1]) - round(100 * told[0]) - sum(cents)
 
 
@@ -87,18 +90,20 @@ def reasons_in_money(value: float, log_base: float, parts: Sequence[Part]) -> tu
         value: the value as told, already rounded.
         parts: with `log_base` they sum to the log of the unrounded value.
     """
-    base = math.exp(log_base)
-    unrounded = math.exp(log_base + math.fsum(part.amount for part in parts))
+    base, amounts = math.exp(log_base), [part.amount for part in parts]
+    unrounded = math.exp(log_base + math.fsum(amounts))
     told_base = round(100 * base) / 100
-    cents, rest = cents_of_parts(base, unrounded, [part.amount for part in parts], (told_base, value))
-    groups: dict[str, list[Line]] = {}
-    for part, amount in zip(parts, cents, strict=True):
-        groups.setdefault(part.group, []).append(Line(part.name, part.label, amount / 100))
+    cents, rest = cents_of_parts(base, unrounded, amounts, (told_base, value))
+    groups: dict[str, list[_Cents]] = {}
+    for (name, label, group, _), amount in zip(parts, cents, strict=True):
+        groups.setdefault(group, []).append((-abs(amount), name, label, amount))
     reasons = [_reason(name, lines) for name, lines in groups.items()]
     reasons.sort(key=lambda reason: (-abs(reason.amount), reason.name))
-    return told_base, (*reasons, _reason("rounding", [Line("rounding", "Rounding", rest / 100)]))
+    return told_base, (*reasons, _reason("rounding", [(0, "rounding", GROUP_LABELS["rounding"], rest)]))
 
 
-def _reason(name: str, lines: Iterable[Line]) -> Reason:
-    ordered = tuple(sorted(lines, key=lambda line: (-abs(line.amount), line.name)))
-    return Reason(name, GROUP_LABELS[name], sum(round(100 * line.amount) for line in ordered) / 100, ordered)
+def _reason(name: str, lines: list[_Cents]) -> Reason:
+    lines.sort()
+    total = sum([amount for _, _, _, amount in lines])
+    ordered = tuple([Line(line, label, amount / 100) for _, line, label, amount in lines])
+    return Reason(name, GROUP_LABELS[name], total / 100, ordered)

@@ -201,8 +201,8 @@ BROKEN: dict[str, Callable[[Appraisal], dict[str, Any]]] = {
     "the level is of a range": lambda a: {"level": 0.7},
     "ranges ascend": lambda a: {"ranges": a.ranges[::-1]},
     "ranges nest": lambda a: {"ranges": (*a.ranges, Range(0.95, a.ranges[-1].low + 1, a.ranges[-1].high))},
-    "the value lies in its ranges": lambda a: {"ranges": (replace(a.ranges[0], low=a.value + 1), *a.ranges[1:])},
-    "no price is nothing": lambda a: {"ranges": (*a.ranges[:-1], replace(a.ranges[-1], low=0.0))},
+    "the value lies in its ranges": lambda a: {"ranges": (a.ranges[0]._replace(low=a.value + 1), *a.ranges[1:])},
+    "no price is nothing": lambda a: {"ranges": (*a.ranges[:-1], a.ranges[-1]._replace(low=0.0))},
 }
 
 
