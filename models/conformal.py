@@ -64,34 +64,34 @@ class Calibration:
 
     edges: np.ndarray
     scores: tuple[np.ndarray, ...]
-    _bounds: dict[float, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
+    _bounds: dict[tuple[float, ...], np.ndarray] = field(default_factory=dict, repr=False, compare=False)
 
-    def bounds(self, level: float, standing: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """How many spreads down and up a range reaches, shape (n,) each.
+    def bounds(self, levels: tuple[float, ...], standing: np.ndarray) -> np.ndarray:
+        """How many spreads down and up the range of each level reaches, shape (n, levels, 2).
 
         Args:
             standing: log value less the level of the market, shape (n,).
         """
-        if level not in self._bounds:
-            self._bounds[level] = np.array([score_bounds(scores, level) for scores in self.scores])
-        told = self._bounds[level][self._tier(standing)]
-        return told[:, 0], told[:, 1]
+        if levels not in self._bounds:
+            self._bounds[levels] = np.array([[score_bounds(s, level) for level in levels] for s in self.scores])
+        return self._bounds[levels][self._tier(standing)]
 
     def chance_within(self, share: float, spread: np.ndarray, standing: np.ndarray) -> np.ndarray:
         """The probability that value / price is off by at most `share`, shape (n,)."""
         low, high = math.log(1 / (1 + share)), math.log(1 / (1 - share))
         chance, tier = np.empty(len(spread)), self._tier(standing)
-        for number, scores in enumerate(self.scores):
-            own = spread[tier == number]
+        for number in set(tier.tolist()):
+            scores, rows = self.scores[number], tier == number
+            own = spread[rows]
             inside = np.searchsorted(scores, high / own, "right") - np.searchsorted(scores, low / own)
-            chance[tier == number] = inside / len(scores)
+            chance[rows] = inside / len(scores)
         return chance
 
     def deviation(self, spread: np.ndarray, standing: np.ndarray) -> np.ndarray:
         """FSD, the forecast standard deviation of the error as a share of the value: half of what holds the middle
         68.27 % of scores, as a standard deviation would of a normal error; shape (n,)."""
-        middle = self._middles[self._tier(standing)]
-        return (np.exp(middle[:, 1] * spread) - np.exp(middle[:, 0] * spread)) / 2
+        low, high = np.exp(self._middles[self._tier(standing)].T * spread)
+        return np.asarray((high - low) / 2)
 
     @cached_property
     def _middles(self) -> np.ndarray:
@@ -174,10 +174,8 @@ class Spread:
 
     def remoteness(self, matrix: np.ndarray) -> np.ndarray:
         """1 for a home like those sold; above, how many times farther from them than the farthest hundredth."""
-        far = np.ones(len(matrix))
-        for column, limit in self.farthest.items():
-            far = np.maximum(far, np.nan_to_num(matrix[:, column] / limit, nan=UNPLACED))
-        return far
+        far = matrix[:, list(self.farthest)] / list(self.farthest.values())
+        return np.where(np.isnan(far), UNPLACED, far).max(axis=1, initial=1.0)
 
 
 def fit_spread(

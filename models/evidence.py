@@ -9,19 +9,18 @@ column changes when a home gets more of something good, so none can turn a decla
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from threading import Lock
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from scipy.spatial import cKDTree
 
-from models.hedonic import Homes, Term
+from models.hedonic import Homes
 from models.market import Field, Market
-from models.memory import Known, SaleMemory
+from models.memory import Known, SaleMemory, by_month
 
 #: Sales on the map: how many, and in how many years the weight of one falls to 1/e.
 NEAREST = (
@@ -36,6 +35,7 @@ CLOSEST = 0.3  # distance units below which nearer is not heavier
 HAIR = 1e-9  # distance units that each later sale lets an older one at the same spot stand back
 SHRINK = 10.0  # sales: what holds the level of a rare category back
 LEAF = 32  # points of a tree's leaf: hundreds are asked for at once
+OWN = 3  # the last columns: the home's own last sale, its age, months behind
 KEPT = 3  # months laid out at a time: each holds trees over all sales before it
 
 
@@ -90,37 +90,36 @@ class Evidence:
 
     def __init__(self, memory: SaleMemory) -> None:
         self.memory = memory
-        terms = {t.field.name: t for t in memory.terms.terms}
-        self._numbers = [terms[f.name] for f in _numbers(memory.market)]
         self._categories = _categories(memory.market)
-        self._facts = _facts(memory.sales, self._numbers)
+        numbers = [memory.market.fields.index(field) for field in _numbers(memory.market)]
+        self._facts = memory.terms.scores(memory.sales)[:, numbers]
         self._width = len(evidence_columns(memory.market))
+        self._there = self._width - len(self._categories) - OWN if memory.market.says_where else 0
         self._laid: OrderedDict[int, _Laid] = OrderedDict()
         self._lock = Lock()
 
-    def of(self, homes: Homes, property_id: Sequence[str | None], days: Any, until: int | None = None) -> np.ndarray:
+    def of(self, homes: Homes, raw: np.ndarray, property_id: Any, days: Any, until: int | None = None) -> np.ndarray:
         """What was known of each home before the month of its day; shape (homes, columns).
 
         Args:
+            raw: of the homes, as `Terms.raw` gives it.
+            property_id: None for a home that is not known, shape (homes,).
             days: valuation dates, shape (homes,).
             until: a month; of it and later ones nothing is known either.
         """
         at = np.asarray(days, dtype="datetime64[D]").astype("float64")
-        near = self.memory.places.near(homes, at / 365.25)
-        alike = self.memory.places.alike(homes, near)
-        categories = [np.asarray(homes[f.name], dtype=object) for f in self._categories]
-        months = self.memory.months(days)
+        near, alike = self.memory.places.points(homes, raw, at / 365.25)
+        names = np.asarray(property_id, dtype=object)
+        categories = [np.asarray(homes[field.name], dtype=object) for field in self._categories]
         told = np.empty((len(at), self._width))
-        for month in np.unique(months):
-            rows = np.flatnonzero(months == month)
-            laid = self.laid(int(month) if until is None else min(int(month), until))
-            parts = []
-            if self.memory.market.says_where:
-                parts += [_near(laid, near[rows]), _alike(laid, alike[rows]), self._around(laid, near[rows])]
-            parts += [laid.levels(f.name, told_[rows]) for f, told_ in zip(self._categories, categories, strict=True)]
-            parts.append(laid.last_sales([property_id[int(row)] for row in rows], at[rows]))
-            parts.append(np.full((len(rows), 1), float(month - laid.known.month)))
-            told[rows] = np.hstack(parts)
+        for month, rows in by_month(self.memory.months(days)):
+            laid = self.laid(month if until is None else min(month, until))
+            if self._there:
+                told[rows, : self._there] = self._of_place(laid, near[rows], alike[rows])
+            for i, (field, values) in enumerate(zip(self._categories, categories, strict=True), self._there):
+                told[rows, i] = laid.levels(field.name, values[rows])
+            told[rows, -OWN:-1] = laid.last_sales(names[rows], at[rows])
+            told[rows, -1] = month - laid.known.month
         return told
 
     def laid(self, month: int) -> _Laid:
@@ -134,12 +133,24 @@ class Evidence:
                 self._laid.popitem(last=False)
             return self._laid[vintage]
 
-    def _around(self, laid: _Laid, points: np.ndarray) -> np.ndarray:
-        _, position = _query(laid.around, points, AROUND)
-        at = np.maximum(position, 0)
-        told = np.column_stack([laid.known.standing[at].mean(axis=1), self._facts[at].mean(axis=1)])
-        told[position[:, 0] < 0] = np.nan
-        return told
+    def _of_place(self, laid: _Laid, near: np.ndarray, alike: np.ndarray) -> np.ndarray:
+        """What hangs on where the homes are; NaN for one whose place is not known."""
+        placed = np.isfinite(near).all(axis=1)
+        if not placed.all():
+            told = np.full((len(near), self._there), np.nan)
+            told[placed] = self._of_place(laid, near[placed], alike[placed])
+            return told
+        nearest, far = laid.near.levels(near)
+        recent, _ = laid.recent.levels(near)
+        like, unlike = laid.alike.levels(alike)
+        _, around = _query(laid.around, near, AROUND)
+        return np.hstack(
+            [
+                *(nearest, recent, far[:, :NTH_NEAR][:, -1:]),
+                *(like, unlike[:, :NTH_ALIKE].mean(axis=1, keepdims=True)),
+                *(laid.known.standing[around].mean(axis=1, keepdims=True), self._facts[around].mean(axis=1)),
+            ]
+        )
 
 
 Asked = tuple[tuple[int, float], ...]
@@ -152,41 +163,33 @@ class _Sold:
     tree: cKDTree
     residual: np.ndarray
     years: np.ndarray
+    asked: Asked
+
+    def levels(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean residuals of the first so many of the nearest sales, the nearer and the newer counting more; shape
+        (points, asked). Then the distances of all that were looked at, ascending.
+
+        Each fading is added up once: a home's nearest sales are a part of its many nearest.
+        """
+        distance, position = _query(self.tree, points, max(count for count, _ in self.asked))
+        weights = self._fresh.take(position, axis=1) * (1 / (distance + CLOSEST))
+        sums = (weights * self.residual[position]).cumsum(axis=2)
+        last = np.minimum(self._counts, distance.shape[1]) - 1
+        return (sums[self._fading, :, last] / weights.cumsum(axis=2)[self._fading, :, last]).T, distance
 
     @cached_property
-    def fresh(self) -> dict[float, np.ndarray]:
-        """What each counts for its age, by the years in which that falls to 1/e."""
-        fadings = {fading for _, fading in (*NEAREST, *RECENT, *ALIKE)}
-        return {fading: np.exp(-self.years / fading) for fading in fadings}
+    def _counts(self) -> np.ndarray:
+        return np.array([count for count, _ in self.asked])
 
-    def query(self, points: np.ndarray, asked: Asked) -> tuple[np.ndarray, np.ndarray]:
-        """As `_query`, for the most sales that are asked for."""
-        return _query(self.tree, points, max(k for k, _ in asked))
+    @cached_property
+    def _fading(self) -> np.ndarray:
+        """The row of `_fresh` that each level is of."""
+        return np.unique([years for _, years in self.asked], return_inverse=True)[1]
 
-    def levels(self, distance: np.ndarray, position: np.ndarray, asked: Asked) -> np.ndarray:
-        """Mean residuals of the first so many of what was found, the nearer and the newer counting more.
-
-        One pass for each fading: a home's nearest sales are a part of its many nearest.
-        """
-        nearness, residual = 1 / (distance + CLOSEST), self.residual[position]
-        told = np.empty((len(distance), len(asked)))
-        for fading, columns, counts in _by_fading(asked):
-            last = np.minimum(counts, distance.shape[1]) - 1
-            first = slice(last[-1] + 1)
-            weight = nearness[:, first] * self.fresh[fading][position[:, first]]
-            sums = (weight * residual[:, first]).cumsum(axis=1)
-            told[:, columns] = sums[:, last] / weight.cumsum(axis=1)[:, last]
-        return told
-
-
-@cache
-def _by_fading(asked: Asked) -> tuple[tuple[float, np.ndarray, np.ndarray], ...]:
-    """For each fading the columns that ask for it and how many sales each counts, the most last."""
-    told = []
-    for fading in dict.fromkeys(years for _, years in asked):
-        columns = sorted((i for i, (_, years) in enumerate(asked) if years == fading), key=lambda i: asked[i][0])
-        told.append((fading, np.array(columns), np.array([asked[i][0] for i in columns])))
-    return tuple(told)
+    @cached_property
+    def _fresh(self) -> np.ndarray:
+        """What each sale counts for its age, by the years in which that falls to 1/e; shape (fadings, n)."""
+        return np.exp(-self.years / np.unique([years for _, years in self.asked])[:, None])
 
 
 @dataclass(frozen=True)
@@ -209,12 +212,12 @@ class _Laid:
     sold: dict[str, tuple[int, ...]]
     by_category: dict[str, dict[str, float]]
 
-    def levels(self, name: str, values: np.ndarray) -> np.ndarray:
+    def levels(self, name: str, values: np.ndarray) -> list[float]:
         """What sales of each category fetched; a category never sold tells nothing."""
         known = self.by_category[name]
-        return np.array([known.get(value, 0.0) for value in values], dtype="float64")[:, None]
+        return [known.get(value, 0.0) for value in values]
 
-    def last_sales(self, property_id: Sequence[str | None], day: np.ndarray) -> np.ndarray:
+    def last_sales(self, property_id: Iterable[str | None], day: np.ndarray) -> np.ndarray:
         """Level of each home's own last sale and its age in years; NaN for a home not known to have been sold."""
         told = np.full((len(day), 2), np.nan)
         for i, name in enumerate(property_id):
@@ -228,39 +231,26 @@ class _Laid:
         return () if property_id is None else self.sold.get(property_id, ())
 
 
-def _near(laid: _Laid, points: np.ndarray) -> np.ndarray:
-    distance, position = laid.near.query(points, NEAREST)
-    levels = laid.near.levels(distance, position, NEAREST)
-    recent = laid.recent.levels(*laid.recent.query(points, RECENT), RECENT)
-    nth = min(NTH_NEAR, distance.shape[1])
-    return np.hstack([levels, recent, distance[:, nth - 1 : nth]])
-
-
-def _alike(laid: _Laid, points: np.ndarray) -> np.ndarray:
-    distance, position = laid.alike.query(points, ALIKE)
-    apart = distance[:, :NTH_ALIKE].mean(axis=1, keepdims=True)
-    return np.hstack([laid.alike.levels(distance, position, ALIKE), apart])
-
-
 def _lay(memory: SaleMemory, known: Known, categories: Sequence[Field]) -> _Laid:
     trusted = known.trusted
     recent_at = trusted[memory.month[trusted] >= known.month - RECENT_MONTHS]
     if len(recent_at) < (enough := 2 * max(k for k, _ in RECENT)):
         recent_at = trusted[-enough:]
 
-    def sold(points: np.ndarray, at: np.ndarray) -> _Sold:
-        return _Sold(_tree(points[at]), known.residual[at], (known.month - memory.month[at]) / 12)
+    def sold(points: np.ndarray, at: np.ndarray, asked: Asked) -> _Sold:
+        return _Sold(_tree(points[at]), known.residual[at], (known.month - memory.month[at]) / 12, asked)
 
+    near, alike = memory.points
     homes: dict[str, list[int]] = {}
     for i, name in enumerate(memory.sales["property_id"].iloc[: known.count].tolist()):
         homes.setdefault(name, []).append(i)
     return _Laid(
         known=known,
         day=memory.day[: known.count],
-        near=sold(memory.near, trusted),
-        recent=sold(memory.near, recent_at),
-        alike=sold(memory.alike, trusted),
-        around=_tree(memory.near[: known.count]),
+        near=sold(near, trusted, NEAREST),
+        recent=sold(near, recent_at, RECENT),
+        alike=sold(alike, trusted, ALIKE),
+        around=_tree(near[: known.count]),
         sold={name: tuple(sales) for name, sales in homes.items()},  # which the garbage collector need not walk
         by_category={f.name: _by_category(memory, known, f) for f in categories},
     )
@@ -284,13 +274,9 @@ def _tree(points: np.ndarray) -> cKDTree:
 
 
 def _query(tree: cKDTree, points: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Distances and positions of the k nearest, fewer where there are fewer; NaN and -1 for a point without place."""
+    """Distances and positions of the k nearest, fewer where there are fewer."""
     k = min(k, tree.n)
-    distance, position = np.full((len(points), k), np.nan), np.full((len(points), k), -1)
-    placed = np.isfinite(points).all(axis=1)
-    if placed.any():
-        found = tree.query(points[placed], k=k if k > 1 else [1])  # a list, for one alone, keeps the shape
-        distance[placed], position[placed] = found
+    distance, position = tree.query(points, k=k if k > 1 else [1])  # a list, for one alone, keeps the shape
     return distance, position
 
 
@@ -300,14 +286,6 @@ def _numbers(market: Market) -> list[Field]:
 
 def _categories(market: Market) -> list[Field]:
     return [f for f in market.fields if f.is_category]
-
-
-def _facts(sales: pd.DataFrame, terms: Sequence[Term]) -> np.ndarray:
-    """Standard scores of numbers, flags as 0 or 1; shape (n, terms)."""
-    parts = [
-        t.columns(sales[t.field.name])[:, 0] if t.field.type == "flag" else t.score(sales[t.field.name]) for t in terms
-    ]
-    return np.column_stack(parts) if parts else np.zeros((len(sales), 0))
 
 
 def _name(what: str, k: int, fading: float) -> str:

@@ -7,15 +7,16 @@ column, as `models/evidence.py` has it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from models.evidence import Column, evidence_columns
-from models.hedonic import Homes
+from models.hedonic import Homes, read_numbers
 from models.market import Field, Market
 
 _DIRECTION = {"up": 1, "down": -1, None: 0}
@@ -65,7 +66,12 @@ class Features:
         Args:
             homes: columns by field name.
         """
-        return np.column_stack([self._column(field, homes[field.name]) for field in self.market.fields])
+        names, at = self._numbers
+        told = np.empty((len(homes[self.market.fields[0].name]), len(self.market.fields)))
+        told[:, at] = read_numbers(homes, names).T
+        for i, name, codes in self._codes:
+            told[:, i] = [codes.get(value, np.nan) for value in homes[name]]
+        return told
 
     def unseen(self, home: Mapping[str, Any]) -> list[Field]:
         """The fields whose category this home is the first to have."""
@@ -75,11 +81,17 @@ class Features:
             if f.is_category and present(home.get(f.name)) and home[f.name] not in self.categories[f.name]
         ]
 
-    def _column(self, field: Field, values: Sequence[Any] | pd.Series) -> np.ndarray:
-        if not field.is_category:
-            return np.asarray([np.nan if v is None else v for v in values], dtype="float64")
-        codes = {value: float(code) for code, value in enumerate(self.categories[field.name])}
-        return np.asarray([codes.get(v, np.nan) if present(v) else np.nan for v in values])
+    @cached_property
+    def _numbers(self) -> tuple[list[str], list[int]]:
+        """Names and positions of all fields but categories."""
+        at = [i for i, field in enumerate(self.market.fields) if not field.is_category]
+        return [self.market.fields[i].name for i in at], at
+
+    @cached_property
+    def _codes(self) -> list[tuple[int, str, dict[str, int]]]:
+        """Of each category its position, its name and the codes of its values."""
+        names = [(i, self.market.fields[i].name) for i in self.categorical]
+        return [(i, name, {value: code for code, value in enumerate(self.categories[name])}) for i, name in names]
 
 
 def fit_features(sales: pd.DataFrame, market: Market) -> Features:

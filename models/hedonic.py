@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -31,6 +32,15 @@ _SIGN = {"up": 1.0, "down": -1.0, None: 0.0}
 Homes = pd.DataFrame | Mapping[str, Sequence[Any]]
 
 
+class Piece(NamedTuple):
+    """One column of a term: the score between two bounds, counted from `start`, and perhaps squared."""
+
+    low: float = -np.inf
+    high: float = np.inf
+    start: float = 0.0
+    squared: bool = False
+
+
 @dataclass(frozen=True)
 class Term:
     """How one field enters.
@@ -47,61 +57,98 @@ class Term:
     knots: tuple[float, ...] = ()
 
     @property
-    def width(self) -> int:
+    def pieces(self) -> tuple[Piece, ...]:
+        """A column each; of a category, which takes its position for its score, one that counts from each position."""
         if self.field.is_category:
-            return len(self.categories)
-        return 1 if self.field.type == "flag" else len(self.knots) + 1 if self.field.direction else 2
-
-    def score(self, values: Sequence[Any] | pd.Series) -> np.ndarray:
-        """The standard score of a number, shape (n,); 0 where it is missing: such a home is a typical one."""
-        number = _numbers(values)
-        number = np.log1p(np.maximum(number, 0)) if self.log else number
-        return np.nan_to_num((number - self.mean) / self.spread)
-
-    def columns(self, values: Sequence[Any] | pd.Series) -> np.ndarray:
-        """Shape (n, width)."""
-        if self.field.is_category:
-            known = np.asarray(values, dtype=object)[:, None]
-            return np.asarray(known == np.array(self.categories, dtype=object)[None, :], dtype="float64")
+            return tuple(Piece(start=float(position)) for position in range(len(self.categories)))
         if self.field.type == "flag":
-            return np.nan_to_num(_numbers(values))[:, None]
-        score = self.score(values)
+            return (Piece(),)
         if not self.field.direction:
-            score = np.clip(score, -FARTHEST, FARTHEST)
-            return np.column_stack([score, score**2])
-        score = np.clip(score, -2 * FARTHEST, 2 * FARTHEST)
-        edges = (-np.inf, *self.knots, np.inf)
-        pieces = [
-            np.clip(score, low, high) - (low if np.isfinite(low) else high if np.isfinite(high) else 0.0)
-            for low, high in pairwise(edges)
-        ]
-        return np.column_stack(pieces)
+            return Piece(-FARTHEST, FARTHEST), Piece(-FARTHEST, FARTHEST, squared=True)
+        return tuple(_between(low, high) for low, high in pairwise((-np.inf, *self.knots, np.inf)))
 
 
 @dataclass(frozen=True)
 class Terms:
-    """All fields' terms; `centre` is their mean over the sales they were fitted on."""
+    """All fields' terms; `centre` is their mean over the sales they were fitted on.
+
+    What the terms say is kept as arrays over all of them: a home alone costs as many operations as a thousand.
+    """
 
     terms: tuple[Term, ...]
     centre: np.ndarray
 
-    @property
+    @cached_property
     def signs(self) -> np.ndarray:
         """1 where a column's worth may not be negative, -1 where it may not be positive, else 0."""
-        return np.concatenate([np.full(t.width, _SIGN[t.field.direction]) for t in self.terms])
+        return np.array([_SIGN[self.terms[at].field.direction] for at in self.term_of_column])
+
+    @cached_property
+    def term_of_column(self) -> np.ndarray:
+        """Positions, shape (columns,)."""
+        return np.repeat(np.arange(len(self.terms)), [len(term.pieces) for term in self.terms])
+
+    def scores(self, homes: Homes) -> np.ndarray:
+        """One number a field, shape (n, fields); 0 where it is missing: such a home is a typical one.
+
+        The standard score of a number, a flag as 0 or 1, the position of a category or -1 where it has no term.
+        """
+        names, at, log, mean, spread = self._numbers
+        numbers = read_numbers(homes, names)
+        numbers[log] = np.log1p(np.maximum(numbers[log], 0))
+        told = np.empty((len(homes[self.terms[0].field.name]), len(self.terms)))
+        told[:, at] = (numbers.T - mean) / spread
+        told[np.isnan(told)] = 0.0
+        for i, name, positions in self._categories:
+            told[:, i] = [positions.get(value, -1) for value in homes[name]]
+        return told
+
+    def raw(self, homes: Homes) -> np.ndarray:
+        """All columns, not centred, shape (n, columns)."""
+        low, high, start, squares, indicators = self._pieces
+        told = np.clip(self.scores(homes).take(self.term_of_column, axis=1), low, high) - start
+        told[:, squares] **= 2
+        told[:, indicators] = told[:, indicators] == 0  # the home's category less the column's
+        return told
 
     def design(self, homes: Homes) -> np.ndarray:
         """Centred, shape (n, columns)."""
-        raw = np.hstack([term.columns(homes[term.field.name]) for term in self.terms])
-        return np.ascontiguousarray(raw - self.centre)
+        return self.raw(homes) - self.centre
 
     def by_field(self, design: np.ndarray, worth: np.ndarray) -> np.ndarray:
         """What each field adds to log price, shape (n, fields); a row's bits don't hang on the other rows."""
-        starts = np.cumsum([0, *(t.width for t in self.terms)])
-        parts = design * worth
-        return np.column_stack(
-            [parts[:, a:b].sum(axis=1) for a, b in pairwise(starts)],
-        )
+        places, starts = self._sums
+        parts = np.zeros((len(design), len(places) + len(starts)))
+        parts[:, places] = design * worth
+        return np.add.reduceat(parts, starts, axis=1)
+
+    @cached_property
+    def _numbers(self) -> tuple[list[str], list[int], list[int], np.ndarray, np.ndarray]:
+        """Of all terms but categories: names, positions, which of them are logs, means, spreads."""
+        at = [i for i, term in enumerate(self.terms) if not term.field.is_category]
+        terms = [self.terms[i] for i in at]
+        logs = [i for i, term in enumerate(terms) if term.log]
+        names, means, spreads = [t.field.name for t in terms], [t.mean for t in terms], [t.spread for t in terms]
+        return names, at, logs, np.array(means), np.array(spreads)
+
+    @cached_property
+    def _categories(self) -> list[tuple[int, str, dict[str, int]]]:
+        """Of each category's term its position, its name and the positions of its values."""
+        categories = [(i, term) for i, term in enumerate(self.terms) if term.field.is_category]
+        return [(i, t.field.name, {value: at for at, value in enumerate(t.categories)}) for i, t in categories]
+
+    @cached_property
+    def _pieces(self) -> tuple[np.ndarray, ...]:
+        """Of all columns bounds and starts; the positions of squares and of indicators."""
+        pieces = np.array([piece for term in self.terms for piece in term.pieces])
+        indicators = [self.terms[i].field.is_category for i in self.term_of_column]
+        return *pieces.T[:3], np.flatnonzero(pieces[:, 3]), np.flatnonzero(indicators)
+
+    @cached_property
+    def _sums(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where the columns lie and the fields begin when each field is led by a zero, which `reduceat` starts from."""
+        widths = [len(term.pieces) + 1 for term in self.terms]
+        return np.arange(len(self.term_of_column)) + self.term_of_column + 1, np.cumsum([0, *widths[:-1]])
 
 
 @dataclass(frozen=True)
@@ -123,8 +170,12 @@ class Hedonic:
 
 def fit_terms(sales: pd.DataFrame, market: Market) -> Terms:
     terms = tuple(_term(field, sales[field.name]) for field in market.fields)
-    raw = np.hstack([term.columns(sales[term.field.name]) for term in terms])
-    return Terms(terms, raw.mean(axis=0))
+    return Terms(terms, Terms(terms, np.empty(0)).raw(sales).mean(axis=0))
+
+
+def read_numbers(homes: Homes, names: Sequence[str]) -> np.ndarray:
+    """These fields of homes, NaN where one is missing, shape (names, n)."""
+    return np.array([homes[name] for name in names], dtype="float64")
 
 
 def fit_hedonic(sales: pd.DataFrame, market: Market) -> Hedonic:
@@ -184,10 +235,10 @@ def _term(field: Field, values: pd.Series) -> Term:
     return Term(field, log=log, mean=mean, spread=spread, knots=tuple(float(k) for k in knots))
 
 
-def _numbers(values: Sequence[Any] | pd.Series) -> np.ndarray:
-    if isinstance(values, pd.Series):
-        return values.to_numpy("float64")
-    return np.asarray([np.nan if v is None else v for v in values], dtype="float64")
+def _between(low: float, high: float) -> Piece:
+    """The piece of a broken line between two knots; a score counts as no farther than twice `FARTHEST`."""
+    least, most = np.clip((-2 * FARTHEST, 2 * FARTHEST), low, high).tolist()
+    return Piece(least, most, next(filter(np.isfinite, (low, high)), 0.0))
 
 
 def _normal_equations(

@@ -7,7 +7,7 @@ future can't reach a value, and the memory of a champion grows without the fores
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -33,6 +33,15 @@ def month_number(days: Any) -> np.ndarray:
     """Months since the year 0, shape (n,)."""
     months = np.asarray(days, dtype="datetime64[D]").astype("datetime64[M]").astype("int64")
     return months + 1970 * 12
+
+
+def by_month(months: np.ndarray) -> Iterator[tuple[int, Any]]:
+    """Each month there is, and the rows it has: all at once where it is the only one, as in nearly every question."""
+    if len(months) and (months == months[0]).all():
+        yield int(months[0]), slice(None)
+        return
+    for month in np.unique(months):
+        yield int(month), months == month
 
 
 def month_period(month: int) -> pd.Period:
@@ -126,17 +135,14 @@ class SaleMemory:
         return self.terms.design(self.sales)
 
     @cached_property
-    def near(self) -> np.ndarray:
-        return self.places.near(self.sales, self.day / 365.25)
+    def points(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of the sales on the map and by what they are like, as `Places` gives them."""
+        return self.places.points(self.sales, self.terms.raw(self.sales), self.day / 365.25)
 
     @cached_property
     def kilometres(self) -> np.ndarray:
         """East and north of the middle; only where the market has coordinates."""
         return self.places.kilometres(self.sales)
-
-    @cached_property
-    def alike(self) -> np.ndarray:
-        return self.places.alike(self.sales, self.near)
 
     def months(self, days: Any) -> np.ndarray:
         """Month numbers of valuation dates, shape (n,)."""
@@ -152,10 +158,8 @@ class SaleMemory:
     def level(self, days: Any) -> np.ndarray:
         """Log price of the typical home on each day, as it was foreseen before the day's month began."""
         at = np.asarray(days, dtype="datetime64[D]")
-        months = month_number(at)
         level = np.empty(len(at))
-        for month in np.unique(months):
-            rows = months == month
+        for month, rows in by_month(month_number(at)):
             level[rows] = self.index(month).level(at[rows])
         return level
 

@@ -6,15 +6,15 @@ living area can't lower a value by changing whom the home is compared with.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
-from models.hedonic import Homes, Terms
+from models.field import Field
+from models.hedonic import Homes, Terms, read_numbers
 from models.market import Market
 
 KM_PER_DEGREE = 111.2
@@ -39,49 +39,58 @@ class Places:
     middle: tuple[float, float] | None
     unit: float
 
-    def near(self, homes: Homes, years: np.ndarray) -> np.ndarray:
-        """Points in distance units, shape (n, d); NaN where the place of a home is not known.
+    def points(self, homes: Homes, raw: np.ndarray, years: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Points near on the map, shape (n, d), and alike, shape (n, d'); NaN where the place of a home is not known.
+
+        What homes are like is place, kind and the numbers without a direction.
 
         Args:
+            raw: of the homes, as `Terms.raw` gives it.
             years: date of sale or valuation in years, shape (n,).
         """
+        near = self._near(homes, raw, years)
+        columns, weights = self._likeness
+        return near, np.hstack([near, raw[:, columns] * weights])
+
+    def _near(self, homes: Homes, raw: np.ndarray, years: np.ndarray) -> np.ndarray:
+        """In distance units."""
         if self.middle is not None:
             return self.kilometres(homes) / self.unit
         area = self.market.role("neighbourhood")
         if area is None:
             return np.full((len(years), 1), np.nan)
-        own = next(t for t in self.terms.terms if t.field == area).columns(homes[area.name])
+        own = raw[:, self._columns(area)]
         own[own.sum(axis=1) == 0] = np.nan
         return np.column_stack([own, years * YEAR_APART])
 
-    def alike(self, homes: Homes, near: np.ndarray) -> np.ndarray:
-        """Points of place, kind and the numbers without a direction, shape (n, d')."""
-        kind = self.market.role("property_type")
-        parts = [near]
-        for term in self.terms.terms:
-            if term.field == kind:
-                parts.append(term.columns(homes[term.field.name]) * (TYPE_APART / np.sqrt(2)))
-            elif term.field.is_number and not term.field.direction and not self._is_coordinate(term.field.name):
-                parts.append(np.clip(term.score(homes[term.field.name]), -5, 5)[:, None] * NUMBER_WEIGHT)
-        return np.column_stack(parts)
-
-    def _is_coordinate(self, name: str) -> bool:
-        return self.middle is not None and self.market[name].role in ("latitude", "longitude")
-
     def kilometres(self, homes: Homes) -> np.ndarray:
         """East and north of the middle, shape (n, 2); only where the market has coordinates."""
-        assert self.middle is not None
-        latitude, longitude = (self._degrees(homes, role) for role in ("latitude", "longitude"))
-        east = (longitude - self.middle[1]) * (KM_PER_DEGREE * np.cos(np.radians(self.middle[0])))
-        return np.column_stack([east, (latitude - self.middle[0]) * KM_PER_DEGREE])
+        names, middle, scale = self._map
+        return (read_numbers(homes, names).T - middle) * scale
 
-    def _degrees(self, homes: Homes, role: str) -> np.ndarray:
-        field = self.market.role(role)
-        assert field is not None
-        values: Sequence[Any] | pd.Series = homes[field.name]
-        if isinstance(values, pd.Series):
-            return values.to_numpy("float64")
-        return np.asarray([np.nan if v is None else v for v in values], dtype="float64")
+    @cached_property
+    def _map(self) -> tuple[list[str], np.ndarray, np.ndarray]:
+        """Names of longitude and latitude, their middle, and kilometres to a degree of each."""
+        assert self.middle is not None
+        scale = np.array([KM_PER_DEGREE * np.cos(np.radians(self.middle[0])), KM_PER_DEGREE])
+        return [field.name for field in reversed(self.market.placing_fields)], np.array(self.middle[::-1]), scale
+
+    @cached_property
+    def _likeness(self) -> tuple[np.ndarray, np.ndarray]:
+        """The columns that tell alike homes from others, and what each counts."""
+        kind, weights = self.market.role("property_type"), dict[int, float]()
+        for field in self.market.fields:
+            if field == kind:
+                weights |= dict.fromkeys(self._columns(field).tolist(), TYPE_APART / np.sqrt(2))
+            elif field.is_number and not field.direction and not self._is_coordinate(field):
+                weights[int(self._columns(field)[0])] = NUMBER_WEIGHT
+        return np.array(list(weights), dtype=int), np.array(list(weights.values()))
+
+    def _columns(self, field: Field) -> np.ndarray:
+        return np.flatnonzero(self.terms.term_of_column == self.market.fields.index(field))
+
+    def _is_coordinate(self, field: Field) -> bool:
+        return self.middle is not None and field.role in ("latitude", "longitude")
 
 
 def fit_places(sales: pd.DataFrame, market: Market, terms: Terms) -> Places:
@@ -90,7 +99,7 @@ def fit_places(sales: pd.DataFrame, market: Market, terms: Terms) -> Places:
     if latitude is None or longitude is None:
         return Places(market, terms, None, 1.0)
     middle = float(sales[latitude.name].median()), float(sales[longitude.name].median())
-    points = Places(market, terms, middle, 1.0).near(sales, np.zeros(len(sales)))
+    points = Places(market, terms, middle, 1.0).kilometres(sales)
     points = points[np.isfinite(points).all(axis=1)]
     if len(points) <= CROWD:
         return Places(market, terms, None, 1.0)

@@ -80,12 +80,13 @@ def learn(memory: SaleMemory, progress: Progress = iter, first: int | None = Non
             fresh[rows] = _evidence(evidence, valued[rows])
         if rows.any() and january >= memory.first_month:
             stale[rows] = _evidence(evidence, valued[rows], january)
-    level, by_field = starting_point(memory, valued, valued["sale_date"])
+    level, by_field = starting_point(memory, memory.terms.raw(valued), valued["sale_date"])
     return Learnt(memory, valued, fresh, stale, level, level + by_field.sum(axis=1))
 
 
 def _evidence(evidence: Evidence, sold: pd.DataFrame, until: int | None = None) -> np.ndarray:
-    return evidence.of(sold, sold["property_id"].tolist(), sold["sale_date"], until)
+    raw = evidence.memory.terms.raw(sold)
+    return evidence.of(sold, raw, sold["property_id"].tolist(), sold["sale_date"], until)
 
 
 @dataclass(frozen=True)

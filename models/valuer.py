@@ -21,7 +21,7 @@ from models.grid import Grid
 from models.hedonic import Homes
 from models.kernel.walk import Explained
 from models.market import Market
-from models.memory import SaleMemory, month_period
+from models.memory import SaleMemory, by_month, month_period
 from models.reasons import Part
 from models.start import starting_point
 from models.track import Track, places_of
@@ -68,12 +68,12 @@ class View:
     spread: np.ndarray
     explained: Explained | None = None
 
-    @property
+    @cached_property
     def standing(self) -> np.ndarray:
         """Log value less the level of the market, before any drift, shape (n,)."""
         return self.facts.sum(axis=1) + self.forests
 
-    @property
+    @cached_property
     def log_value(self) -> np.ndarray:
         """Before rounding, shape (n,)."""
         return self.level + self.standing + (self.drift + self.local_drift + self.steepness * self.standing)
@@ -169,9 +169,9 @@ class Valuer:
         days = np.asarray([as_of] * count if isinstance(as_of, date) else as_of, dtype="datetime64[D]")
         self._check(days)
         known = homes[PROPERTY] if PROPERTY in homes else [None] * count
-        matrix = np.hstack([self.features.facts(columns), self.evidence.of(columns, list(known), days)])
-        level, facts = starting_point(self.memory, columns, days)
-        months = self.memory.months(days)
+        raw, months = self.memory.terms.raw(columns), self.memory.months(days)
+        matrix = np.hstack([self.features.facts(columns), self.evidence.of(columns, raw, known, days)])
+        level, facts = starting_point(self.memory, raw, days)
         drift, local_drift, steepness = self._drift(columns, months)
         explained = self.bag.explained(matrix) if explain else None
         forests = self.bag.predict(matrix) if explained is None else explained.predictions
@@ -183,7 +183,7 @@ class Valuer:
         columns = homes_frame(homes, self.market)
         evidence = view.matrix[:, len(self.market.fields) :]
         matrix = np.hstack([self.features.facts(columns), evidence])
-        _, facts = starting_point(self.memory, columns, view.days)
+        _, facts = starting_point(self.memory, self.memory.terms.raw(columns), view.days)
         forests, spread = self.bag.predict(matrix), self.spread.of(matrix)
         return replace(view, matrix=matrix, facts=facts, forests=forests, spread=spread, explained=None)
 
@@ -193,26 +193,21 @@ class Valuer:
 
     def ranges(self, view: View) -> dict[float, tuple[np.ndarray, np.ndarray]]:
         """For each of `levels`, low and high of every home, rounded as values are."""
-        spread, standing, log_value = view.spread, view.standing, view.log_value
-        told = {level: (np.empty(len(spread)), np.empty(len(spread))) for level in self.levels}
-        for month in np.unique(view.months):
-            rows = view.months == month
-            for level, (low, high) in told.items():
-                down, up = self.track.calibration(int(month)).bounds(level, standing[rows])
-                low[rows] = self._rounded(np.exp(log_value[rows] + down * spread[rows]))
-                high[rows] = self._rounded(np.exp(log_value[rows] + up * spread[rows]))
-        return told
+        reach = np.empty((len(view.months), len(self.levels), 2))
+        for month, rows in by_month(view.months):
+            reach[rows] = self.track.calibration(month).bounds(self.levels, view.standing[rows])
+        log_price = view.log_value[:, None, None] + reach * view.spread[:, None, None]
+        told = self._rounded(np.exp(log_price))
+        return {level: (told[:, i, 0], told[:, i, 1]) for i, level in enumerate(self.levels)}
 
     def certainty(self, view: View, share: float) -> tuple[np.ndarray, np.ndarray]:
         """FSD, and the chance that the value is off by at most `share` of the price; both of shape (n,)."""
-        spread, standing = view.spread, view.standing
-        deviation, chance = np.empty(len(spread)), np.empty(len(spread))
-        for month in np.unique(view.months):
-            rows = view.months == month
-            calibration = self.track.calibration(int(month))
-            deviation[rows] = calibration.deviation(spread[rows], standing[rows])
-            chance[rows] = calibration.chance_within(share, spread[rows], standing[rows])
-        return deviation, chance
+        told = np.empty((2, len(view.months)))
+        for month, rows in by_month(view.months):
+            calibration, spread, standing = self.track.calibration(month), view.spread[rows], view.standing[rows]
+            told[0, rows] = calibration.deviation(spread, standing)
+            told[1, rows] = calibration.chance_within(share, spread, standing)
+        return told[0], told[1]
 
     def parts(self, view: View) -> tuple[np.ndarray, tuple[tuple[Part, ...], ...]]:
         """For each home the log of its base and the parts that lead from there to its log value.
@@ -220,15 +215,14 @@ class Valuer:
         The base is the typical home a year before the day, as the day's month knows it.
         """
         base, amounts = self.amounts(view)
-        first = np.array([self.base_day(day.item()) for day in view.days], dtype="datetime64[D]")
-        level = np.array([self.memory.index(int(m)).level([d])[0] for m, d in zip(view.months, first, strict=True)])
+        first = [self.base_day(day) for day in view.days.tolist()]
+        level, days = np.empty(len(first)), np.array(first, dtype="datetime64[D]")
+        for month, rows in by_month(view.months):
+            level[rows] = self.memory.index(month).level(days[rows])
         moved = (view.level - level).tolist()
         parts = tuple(
-            (
-                Part("index", f"Market since {day}", "market", moved[i]),
-                *(Part(*meta, amount) for meta, amount in zip(self._metas, own, strict=True)),
-            )
-            for i, (day, own) in enumerate(zip(first, amounts.tolist(), strict=True))
+            (Part("index", f"Market since {day}", "market", move), *map(Part, *self._metas, own))
+            for day, move, own in zip(first, moved, amounts.tolist(), strict=True)
         )
         return level + base, parts
 
@@ -285,21 +279,25 @@ class Valuer:
     @cached_property
     def groups(self) -> tuple[str, ...]:
         """What parts are told under, the index left out, in the order of the parts."""
-        return tuple(dict.fromkeys(group for _, _, group in self._metas))
+        return tuple(dict.fromkeys(self._metas[2]))
 
     @cached_property
     def group_of_part(self) -> tuple[int, ...]:
         """For each part but the index its position in `groups`."""
-        return tuple(self.groups.index(group) for _, _, group in self._metas)
+        return tuple(map(self.groups.index, self._metas[2]))
 
     @cached_property
-    def _metas(self) -> tuple[tuple[str, str, str], ...]:
-        """Name, label and group of every part but the index."""
+    def _metas(self) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+        """Names, labels and groups of all parts but the index."""
         return (
-            ("drift", "What sales since the training say of the level", "market"),
-            ("local_drift", "What they say of the neighbourhood", "comparables"),
-            ("steepness", "What they say of better homes there", "comparables"),
-            *zip(self.features.names, self.features.labels, self.features.groups, strict=True),
+            ("drift", "local_drift", "steepness", *self.features.names),
+            (
+                "What sales since the training say of the level",
+                "What they say of the neighbourhood",
+                "What they say of better homes there",
+                *self.features.labels,
+            ),
+            ("market", "comparables", "comparables", *self.features.groups),
         )
 
     @property
@@ -311,10 +309,9 @@ class Valuer:
         """Level, the neighbourhood's own and steepness, shape (3, n)."""
         places = np.asarray(columns[self._neighbourhood] if self._neighbourhood else [""] * len(months), dtype=object)
         told = np.empty((3, len(months)))
-        for month in np.unique(months):
-            rows = months == month
-            drift, there = self.track.drift(int(month)), places[rows]
-            told[:, rows] = np.full(len(there), drift.level), drift.of_places(there), drift.steepness_of(there)
+        for month, rows in by_month(months):
+            drift, there = self.track.drift(month), places[rows]
+            told[0, rows], told[1, rows], told[2, rows] = drift.level, drift.of_places(there), drift.steepness_of(there)
         return told
 
     def _check(self, days: np.ndarray) -> None:

@@ -161,14 +161,14 @@ def test_tiers_are_of_equally_many_sales_and_of_enough(count, seed, distinct):
     assert len(sizes) <= max(1, min(MOST_TIERS, count // FEW_IN_TIER))
     assert all((np.diff(own) >= 0).all() for own in told.scores)
     if count >= 19:
-        assert np.isfinite(told.bounds(0.9, standing)).all()
+        assert np.isfinite(told.bounds((0.9,), standing)).all()
     if len(set(standing)) == count:
         assert max(sizes) - min(sizes) <= 1
 
 
 def test_sales_that_all_stand_alike_are_one_tier():
     told = calibrate(draws(1, 0.0, 2000), np.zeros(2000))
-    low, high = told.bounds(0.9, np.array([-1.0, 0.0, 1.0]))
+    low, high = told.bounds((0.9,), np.array([-1.0, 0.0, 1.0]))[:, 0].T
     assert (low < -1).all()
     assert (high > 1).all()
 
@@ -181,7 +181,7 @@ def test_each_tier_keeps_the_promise_of_its_own():
     told = calibrate(scores, standing)
     new, where = draw.normal(size=40_000), draw.uniform(0, 1, 40_000)
     new *= np.where(where > 0.8, 3, 1)
-    low, high = told.bounds(0.9, where)
+    low, high = told.bounds((0.9,), where)[:, 0].T
     inside = (low <= new) & (new <= high)
     for tier in range(MOST_TIERS):
         rows = np.minimum((where * MOST_TIERS).astype(int), MOST_TIERS - 1) == tier

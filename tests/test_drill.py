@@ -87,5 +87,6 @@ def test_every_variant_differs_from_the_model_as_it_is_and_lacks_what_it_says() 
     told = {v.name: errors_of(v, fold, settings) for v in (*ABLATIONS, *TRIED)}
     same = {name for name, errors in told.items() if np.array_equal(errors, base)}
     assert not same
-    level, facts = starting_point(learnt.memory, fold.later.sales, fold.later.sales["sale_date"])
+    raw = learnt.memory.terms.raw(fold.later.sales)
+    level, facts = starting_point(learnt.memory, raw, fold.later.sales["sale_date"])
     np.testing.assert_array_equal(level + facts.sum(axis=1), fold.later.start)

@@ -51,7 +51,7 @@ MONTH = int(MEMORY.months([DAY])[0])
 
 def of(home, day=DAY, evidence=EVIDENCE):
     columns = {name: [home.get(name)] for name in evidence.memory.market.field_names}
-    told = evidence.of(columns, [home.get("property_id")], [day])[0]
+    told = evidence.of(columns, evidence.memory.terms.raw(columns), [home.get("property_id")], [day])[0]
     return dict(zip([c.name for c in evidence_columns(evidence.memory.market)], told, strict=True))
 
 
@@ -241,7 +241,7 @@ def test_a_market_that_does_not_say_where_homes_are_has_fewer_columns(fields, pl
     names = [column.name for column in evidence_columns(market)]
     assert market.says_where == place == ("near_distance" in names)
     homes = sales[:7]
-    told = evidence.of(homes, homes["property_id"].tolist(), [DAY] * 7)
+    told = evidence.of(homes, evidence.memory.terms.raw(homes), homes["property_id"].tolist(), [DAY] * 7)
     assert told.shape == (7, len(names))
     assert names[-3:] == ["last_sale", "last_sale_age", "months_behind"]
     assert np.isfinite(told[:, :-3]).all()

@@ -133,10 +133,9 @@ def test_a_number_without_a_direction_counts_no_farther_than_it_has_been_seen():
 
 
 def test_a_broken_line_is_the_number_itself_where_all_pieces_are_worth_the_same():
-    area = HEDONIC.terms.terms[0]
-    values = np.linspace(1, 3000, 200)
-    pieces = area.columns(values.tolist()).sum(axis=1)
-    np.testing.assert_allclose(np.diff(pieces), np.diff(area.score(values.tolist())), atol=1e-12)
+    homes = typical(200).assign(area=np.linspace(1, 3000, 200))
+    pieces = HEDONIC.terms.raw(homes)[:, HEDONIC.terms.term_of_column == 0].sum(axis=1)
+    np.testing.assert_allclose(np.diff(pieces), np.diff(HEDONIC.terms.scores(homes)[:, 0]), atol=1e-12)
 
 
 def test_absurd_sales_hardly_move_it():

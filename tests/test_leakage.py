@@ -71,8 +71,12 @@ def days_of(day: date) -> np.ndarray:
 
 
 def start(memory: SaleMemory, days: np.ndarray) -> np.ndarray:
-    level, by_field = starting_point(memory, ASKED, days)
+    level, by_field = starting_point(memory, memory.terms.raw(ASKED), days)
     return np.column_stack([level, by_field])
+
+
+def evidence(memory: SaleMemory, days: np.ndarray) -> np.ndarray:
+    return Evidence(memory).of(ASKED, memory.terms.raw(ASKED), ASKED["property_id"].tolist(), days)
 
 
 def what_training_sees(sales: pd.DataFrame, month: int) -> Seen:
@@ -92,8 +96,7 @@ def what_a_value_rests_on(sales: pd.DataFrame, month: int) -> Seen:
     seen: Seen = {}
     for at in (month, max(month - 1, FIRST)):
         known, days = memory.known(at), days_of(last_day(at))
-        evidence = Evidence(memory).of(ASKED, ASKED["property_id"].tolist(), days)
-        told = {"evidence": evidence, "start": start(memory, days), "level": memory.level(days)}
+        told = {"evidence": evidence(memory, days), "start": start(memory, days), "level": memory.level(days)}
         told |= {"worth": known.hedonic.worth, "residual": known.residual, "trusted": known.trusted}
         seen |= {f"{name} {at - month}": array for name, array in told.items()}
     return seen
@@ -140,8 +143,7 @@ def test_a_regression_of_later_sales_would_be_found_out(month):
 @pytest.mark.parametrize("month", [FIRST + 5, LAST - 3])
 def test_evidence_of_the_month_itself_would_be_found_out(month):
     def look(sales: pd.DataFrame, at: int) -> Seen:
-        evidence = Evidence(build_memory(sales, MARKET))
-        return {"evidence": evidence.of(ASKED, ASKED["property_id"].tolist(), days_of(last_day(at + 1)))}
+        return {"evidence": evidence(build_memory(sales, MARKET), days_of(last_day(at + 1)))}
 
     assert [leaks(look, spoil, month) for spoil in (dearer, other_homes, more, fewer)] == [["evidence"]] * 4
 
