@@ -9,6 +9,7 @@ import asyncio
 import json
 import math
 import os
+import random
 import time
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -27,6 +28,9 @@ LOOK_SECONDS = 0.5
 MOST_HEAD_BYTES = 1 << 16
 #: Of one worker; below the 1,024 files that a process may commonly have open.
 MOST_CONNECTIONS = 800
+#: Seconds at most, and half of it at least, for which a caller who was told to come again later is not read: those who
+#: ask again at once would keep a worker busy with refusals alone, and all of them at the same moment.
+REST_SECONDS = 0.2
 #: Seconds in which a caller of an idle connection may still ask when the worker is about to end.
 LAST_CALL_SECONDS = 0.5
 
@@ -94,9 +98,13 @@ class BoundedProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def on_response_complete(self) -> None:
+        refused = self.cycle.scope["state"].get("come_again", False)
         super().on_response_complete()
         if self._leaving and not self.transport.is_closing():
             self.transport.close()
+        elif refused:
+            self.flow.pause_reading()
+            self.loop.call_later(random.uniform(REST_SECONDS / 2, REST_SECONDS), self._read_on)
 
     def send_400_response(self, msg: str) -> None:
         """In the one shape that all refusals have."""
@@ -131,6 +139,10 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def turn_away(self) -> None:
         self._refuse(503, "too-many-connections", "too many connections; connect again", "retry-after: 2\r\n")
+
+    def _read_on(self) -> None:
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
 
     def _wait(self) -> None:
         self._since = time.monotonic()

@@ -33,6 +33,7 @@ _exhausted = Seldom()
 _journal: Journal | None = None
 _tracing: ModuleType | None = None
 _counted: dict[tuple[str, int | None], Any] = {}
+_refused: dict[str, Any] = {}
 _timed: dict[str, Any] = {}
 _valued: dict[tuple[str, bool], Any] = {}
 
@@ -99,7 +100,9 @@ def look_failed() -> None:
 
 def refused(problem: Problem, request_id: str, scope: Scope) -> None:
     """One line a refusal; what the caller sent stands in it only as escaped, shortened JSON."""
-    metrics.REFUSALS.labels(problem.slug).inc()
+    if (counted := _refused.get(problem.slug)) is None:
+        counted = _refused[problem.slug] = metrics.REFUSALS.labels(problem.slug)
+    counted.inc()
     if problem.slug == "busy" and _exhausted.now():
         tell("slots-exhausted", logging.WARNING, refused_before=_exhausted.skipped)
     hushed = HUSHED.get(problem.slug)

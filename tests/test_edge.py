@@ -140,6 +140,13 @@ def test_an_app_that_breaks_is_a_500_that_tells_nothing_but_its_id(caplog: Any):
     assert json.loads(body["body"])["request_id"] in caplog.text
 
 
+@pytest.mark.parametrize(("status", "rests"), [(503, True), (429, True), (404, False)])
+def test_the_connection_of_who_is_to_come_again_later_is_to_rest(status: int, rests: bool):
+    state: dict[str, Any] = {}
+    start, _ = call([chunk(b"{}")], refusing(status), state=state)
+    assert (b"retry-after" in dict(start["headers"])) == state["come_again"] == rests
+
+
 @pytest.mark.parametrize("name", [b"content-type", b"content-length", b"host", b"authorization"])
 def test_a_header_that_must_be_single_is_refused_when_it_is_not(name: bytes):
     assert call([chunk(b"{}")], headers=[JSON, (name, b"a"), (name, b"b")])[0]["status"] == 400

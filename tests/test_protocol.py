@@ -103,6 +103,27 @@ def test_a_head_that_does_not_come_to_its_end_closes_the_connection(begun: bytes
         assert answered(port)
 
 
+def test_who_was_told_to_come_again_later_and_asks_at_once_is_read_after_a_rest(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(protocol, "REST_SECONDS", 1.0)
+    seen = 0
+
+    async def busy(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal seen
+        seen += 1
+        scope["state"]["come_again"] = seen == 1
+        await send({"type": "http.response.start", "status": 503, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    with listening(busy) as (_, port), connect(port) as caller, connect(port) as other:
+        caller.sendall(GET)
+        assert caller.recv(65536).startswith(b"HTTP/1.1 503")
+        caller.sendall(GET)
+        other.sendall(GET)
+        assert other.recv(65536).startswith(b"HTTP/1.1 503")
+        assert seen == 2
+        assert caller.recv(65536).startswith(b"HTTP/1.1 503")
+
+
 def test_a_head_that_drips_is_cut_too():
     with listening(Seen()) as (server, port), connect(port) as caller:
         with contextlib.suppress(OSError):
