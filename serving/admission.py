@@ -84,6 +84,8 @@ class Guard:
     def __init__(self, ring: KeyRing, rates: Rates) -> None:
         self._ring = ring
         self._rates = rates
+        if rates.keys_are_asked_for:
+            ring.close()
 
     def admit(self, scope: Scope, route: Route, headers: Mapping[bytes, bytes]) -> Caller:
         """Who asks.
@@ -98,6 +100,7 @@ class Guard:
         if self._ring.is_open:
             _check_is_local(scope)
             return Caller(address, {})
+        self._rates.ask_for_keys()
         key = self._proven(headers, address)
         if route.scope not in key.scopes:
             raise Problem(403, "wrong-scope", f"this key is for {', '.join(key.scopes)}; {route.scope} is needed")
@@ -107,7 +110,7 @@ class Guard:
             "RateLimit": f'"key";r={bucket.left};t={math.ceil(bucket.seconds)}',
         }
         if not bucket.allowed:
-            detail = f"this key may ask {key.per_minute} times a minute"
+            detail = f"the key of {key.name} may ask {key.per_minute} times a minute"
             raise Problem(429, "rate-limited", detail, headers=told | retry_after(bucket.seconds))
         return Caller(key.name, told, f"{key.name}:{key.id}")
 

@@ -103,7 +103,7 @@ def read_keys(path: Path) -> tuple[ApiKey, ...]:
 class KeyRing:
     """The keys of a file, read again when it has changed. What can't be read any more is kept as it was last read.
 
-    Without a file from the beginning the ring is open: whoever comes needs no key.
+    Without a file from the beginning the ring is open, until it is closed: whoever comes needs no key.
     """
 
     def __init__(self, path: Path) -> None:
@@ -114,6 +114,12 @@ class KeyRing:
         self._look_at = 0.0
         self.is_open = True
         self._read()
+
+    def close(self) -> None:
+        """Others of this server ask for keys: a file that is gone by now opens nothing."""
+        if self.is_open:
+            self.is_open = False
+            tell("keys-damaged", logging.ERROR, why=f"{self._path} is gone", keys_in_force=0)
 
     def find(self, secret: str) -> ApiKey | None:
         """The key behind what a caller sent, expired or not; as long for a wrong one as for a right one."""

@@ -3,7 +3,7 @@
 A bucket holds a minute's worth of requests and fills up evenly. All that is kept of it is one number, the time by
 which it will be full again (the generic cell rate algorithm), so workers share a bucket by sharing eight bytes.
 Two that write at the same instant may let one request too many pass. Time is monotonic: a clock that is set
-locks nobody out.
+locks nobody out. There too stands whether keys are asked for at all.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from functools import cache
 MINUTE = 60.0
 #: Buckets of keys, by their place in the file, and of addresses, by a hash.
 KEYS, ADDRESSES = 4096, 1024
-BYTES = 8 * (KEYS + ADDRESSES)
+_KEYED = KEYS + ADDRESSES
+BYTES = 8 * (_KEYED + 1)
 #: What tells a worker the descriptor of the memory that all workers share.
 RATES_FD = "ASSAY_RATES_FD"
 
@@ -49,6 +50,15 @@ class Rates:
 
     def of_address(self, address: str, per_minute: int) -> Bucket:
         return self._take(KEYS + _hash(address), per_minute)
+
+    @property
+    def keys_are_asked_for(self) -> bool:
+        """Whether any process that shares this memory has asked a caller for a key."""
+        return bool(self._full_at[_KEYED])
+
+    def ask_for_keys(self) -> None:
+        """From now on, whatever becomes of the file of keys or of this process."""
+        self._full_at[_KEYED] = 1.0
 
     def _take(self, cell: int, per_minute: int) -> Bucket:
         now = time.monotonic()

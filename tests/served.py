@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -256,6 +257,11 @@ class Server:
     def send(self, path: str, body: bytes | str, content_type: str = "application/json") -> requests.Response:
         return requests.post(self.url + path, data=body, headers={"content-type": content_type}, timeout=60)
 
+    def lines(self, event: str) -> list[dict[str, Any]]:
+        """What the log says of it so far."""
+        told = (json.loads(line) for line in self.log.read_text().splitlines() if line.startswith('{"time"'))
+        return [line for line in told if line["event"] == event]
+
     def missing(self) -> str:
         """Why there is no champion, once the promoted version has been looked at."""
         give_up = time.monotonic() + 60
@@ -276,11 +282,16 @@ def serving(target: str, cwd: Path, env: dict[str, str], log: Path, wait_for: st
 
 @contextlib.contextmanager
 def supervised(
-    place: Path, env: dict[str, str], *options: str, port: int | None = None, wait_for: str = "/readyz"
+    place: Path,
+    env: dict[str, str],
+    *options: str,
+    port: int | None = None,
+    wait_for: str = "/readyz",
+    module: str = "serving.server",
 ) -> Iterator[Server]:
     """`python -m serving.server` in the folder `place`, with its log there; ended by SIGTERM."""
     port = port or free_port()
-    command = ["serving.server", "--port", str(port), *options]
+    command = [module, "--port", str(port), *options]
     with _running(command, port, place, env | {"PYTHONPATH": str(ROOT)}, place / "log", wait_for) as server:
         yield server
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -21,7 +23,7 @@ import requests
 from serving import key_ring
 from serving.key_ring import KeyRing, now, read_keys
 from serving.keys import main
-from tests.served import HOME, ROOT, Server, environment, free_port, supervised
+from tests.served import HOME, ROOT, Server, copied, environment, free_port, supervised, until
 
 QUESTION = {"home": HOME}
 
@@ -168,6 +170,20 @@ def test_a_damaged_or_lost_file_keeps_the_keys_and_is_told(server: Server, place
     log = server.log.read_text()
     assert "can't be read" in log
     assert "is gone" in log
+
+
+def test_a_worker_that_starts_when_the_file_is_gone_asks_for_keys_too(place: Path, tmp_path: Path):
+    """A proxy on this machine would pass everybody through to it."""
+    env = copied(place, tmp_path / "copy")
+    right = secret(keys(tmp_path / "copy", "new", "late"))
+    with supervised(tmp_path / "copy", env, "--workers", "1") as server:
+        assert ask(server, right).status_code == 200
+        (tmp_path / "copy" / ".assay" / "api_keys.json").unlink()
+        (first,) = (line["pid"] for line in server.lines("worker-started"))
+        os.kill(first, signal.SIGKILL)
+        until(lambda: len(server.lines("worker-started")) == 2)
+        assert refusal(ask(server, None)) == (401, "no-key")
+        assert [line["keys_in_force"] for line in server.lines("keys-damaged")][-1] == 0
 
 
 def test_with_keys_a_public_address_is_listened_on(place: Path, tmp_path: Path, app_key: str):
