@@ -63,8 +63,10 @@ class Holder:
         while True:
             try:
                 self.look()
-            except Exception:
+            except Exception as error:
                 records.look_failed()
+                if self.champion is None:
+                    self.missing = f"a fault of ours keeps the model from being read: {error!r}; the log has the trace"
             if self._stopping.wait(LOOK):
                 return
 

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
+from models.kernel.build import NoKernel
+from models.kernel.walk import kernel
 from models.layout import LayoutError, code_digest
 from serving.champion import (
     Champion,
@@ -68,9 +70,12 @@ class Layouts:
         if not place.is_dir():
             return None
         try:
+            kernel()  # nothing else walks a layout
             champion = read_laid_out(place, pointer, key)
         except LayoutError:
             shutil.rmtree(place, ignore_errors=True)
+            return None
+        except NoKernel:
             return None
         except NoChampion:  # signed with another key by now, perhaps: the version itself will tell
             return None

@@ -20,6 +20,7 @@ from bentoml._internal.models import ModelStore
 from models.appraisal import appraise
 from models.bundle import write_bundle
 from models.files import read_json, write_json
+from models.kernel.build import NoKernel
 from models.valuer import Valuer
 from pipelines import signing
 from serving import holder as holding
@@ -254,6 +255,18 @@ def test_without_a_kernel_lightgbm_answers(place: Path, valuer: Valuer, monkeypa
     assert holder.champion.valuer.bag.walk is None
     day = valuer.current_day
     assert appraise(holder.champion.valuer, [HOME], day, 5) == appraise(valuer, [HOME], day, 5)
+
+
+def test_without_a_kernel_lightgbm_answers_though_there_is_a_layout(place: Path, monkeypatch: pytest.MonkeyPatch):
+    def none() -> None:
+        raise NoKernel("no compiler any more")
+
+    monkeypatch.setattr(laying, "kernel", none)
+    monkeypatch.setenv("CC", "false")
+    holder = holder_of(place, monkeypatch)
+    holder.look()
+    assert holder.champion is not None, holder.missing
+    assert holder.champion.valuer.bag.walk is None
 
 
 def test_what_served_before_is_freed_without_the_garbage_collector(holder: Holder, place: Path, valuer: Valuer):
