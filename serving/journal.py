@@ -92,7 +92,7 @@ class Journal:
                 synced = time.monotonic()
             if ending:
                 self._give_up(self._taken - self._done)
-            self._tell_losses()
+            self._tell_losses(ending)
             EVENTS_WAITING.set(self._taken - self._done)
         self._file.close()
 
@@ -132,8 +132,8 @@ class Journal:
         self._lost += count
         EVENTS_LOST.inc(count)
 
-    def _tell_losses(self) -> None:
-        if (lost := self._lost - self._told_lost) and self._alert.now():
+    def _tell_losses(self, at_last: bool) -> None:
+        if (lost := self._lost - self._told_lost) and (self._alert.now() or at_last):
             self._told_lost += lost
             waiting = self._taken - self._done
             tell("events-lost", logging.ERROR, lost=lost, waiting=waiting, folder=str(self._folder))

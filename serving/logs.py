@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import time
 from datetime import UTC, datetime
@@ -48,6 +49,8 @@ def tell(
 ) -> None:
     """Logs an event of `serving.events.EVENTS`.
 
+    Each line has the `pid` of the process that tells it, or that which `fields` says it is about.
+
     Args:
         trace: with the traceback of the exception that is being handled.
         fields: what to know about it; texts are shortened by whoever calls.
@@ -81,5 +84,5 @@ class Seldom:
 
 def _line(level: str, event: str, fields: dict[str, Any], trace: str | None) -> str:
     moment = datetime.now(UTC).isoformat(timespec="milliseconds")
-    told = {"time": moment, "level": level.lower(), "event": event, **fields}
+    told = {"time": moment, "level": level.lower(), "event": event, "pid": os.getpid(), **fields}
     return json.dumps(told if trace is None else told | {"trace": trace}, default=str)

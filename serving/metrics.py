@@ -14,6 +14,7 @@ from typing import Any
 
 from serving import metrics_folder
 from serving.logs import tell
+from serving.routes import ROUTES
 
 #: The kinds of file that prometheus_client keeps for the metrics below; it may be imported only when they are there.
 _NO_ROOM = metrics_folder.reserve(("counter", "histogram", "summary", "gauge_livesum", "gauge_livemostrecent"))
@@ -72,6 +73,10 @@ ACCURACY = Gauge(
     multiprocess_mode="livemostrecent",
 )
 _serving: list[Any] = []
+#: What alerts count begins at 0: Prometheus sees no increase in a series that begins with the first failure.
+for _route in (*ROUTES, "other"):
+    REQUESTS.labels(_route, "500")
+REFUSALS.labels("busy")
 
 
 def begin() -> None:

@@ -6,9 +6,12 @@ whether values live in files.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
+
+from serving.logs import tell
 
 FOLDER = Path(".assay/metrics")
 SETTING = "PROMETHEUS_MULTIPROC_DIR"
@@ -25,7 +28,8 @@ def prepare(folder: Path = FOLDER) -> dict[str, str]:
         folder.mkdir(parents=True, exist_ok=True)
         for file in folder.glob("*.db"):
             file.unlink()
-    except OSError:
+    except OSError as error:
+        tell("metrics-local", logging.WARNING, why=str(error))
         return {}
     return {SETTING: str(folder.absolute())}
 

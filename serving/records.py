@@ -30,6 +30,7 @@ API = "1"
 #: Refusals that come by the thousand when they come: one line a second and kind.
 HUSHED = {slug: Seldom(1.0) for slug in ("busy", "not-ready", "rate-limited", "too-many-wrong-keys")}
 _exhausted = Seldom()
+_failed_look = Seldom()
 _journal: Journal | None = None
 _tracing: ModuleType | None = None
 _counted: dict[tuple[str, int | None], Any] = {}
@@ -48,7 +49,7 @@ def start() -> None:
 
         tracing.start()
         _tracing = tracing
-    tell("worker-started", pid=os.getpid())
+    tell("worker-started")
 
 
 def stop() -> None:
@@ -95,7 +96,8 @@ def model_refused(why: str, serving: Champion | None) -> None:
 
 def look_failed() -> None:
     """The pointer to the promoted model could not be looked at, for a reason nobody thought of."""
-    tell("look-failed", logging.ERROR, trace=True)
+    if _failed_look.now():
+        tell("look-failed", logging.ERROR, trace=True, failed_before=_failed_look.skipped)
 
 
 def refused(problem: Problem, request_id: str, scope: Scope) -> None:
@@ -113,6 +115,7 @@ def refused(problem: Problem, request_id: str, scope: Scope) -> None:
         "problem": problem.slug,
         "method": showable(scope["method"]),
         "path": showable(scope["path"]),
+        "caller": _caller(scope),
         "detail": problem.detail,
     }
     if problem.errors:
@@ -121,6 +124,12 @@ def refused(problem: Problem, request_id: str, scope: Scope) -> None:
         told["more_since_last"] = hushed.skipped
     level = logging.WARNING if problem.status >= 500 else logging.INFO
     tell("request-refused", level, request_id=request_id, **told)
+
+
+def _caller(scope: Scope) -> str:
+    """Whose key was right, or else the address."""
+    name = scope.get("state", {}).get("caller")
+    return str(name or (scope.get("client") or ("",))[0])
 
 
 def answered(notes: Notes, route: str) -> None:

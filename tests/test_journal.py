@@ -76,7 +76,19 @@ def test_events_wait_while_the_disk_fails_and_are_written_when_it_works_again(tm
     assert "events" not in breaker.open_breakers()
 
 
-def test_with_no_room_left_events_are_lost_counted_and_told_once(
+def test_a_clock_that_is_set_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
+    right = time.time
+    written = Journal(tmp_path)
+    monkeypatch.setattr(time, "time", lambda: right() - 3600)
+    until(lambda: "clock-jumped" in caplog.text)
+    monkeypatch.setattr(time, "time", right)
+    until(lambda: caplog.text.count("clock-jumped") == 2)
+    written.close()
+    told = [json.loads(r.getMessage()) for r in caplog.records if "clock-jumped" in r.getMessage()]
+    assert [line["seconds"] for line in told] == [pytest.approx(-3600, abs=1), pytest.approx(3600, abs=1)]
+
+
+def test_with_no_room_left_events_are_lost_counted_and_told_once_and_at_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     monkeypatch.setattr(journal, "MOST_WAITING", 3)
@@ -87,7 +99,7 @@ def test_with_no_room_left_events_are_lost_counted_and_told_once(
     until(lambda: "events-lost" in caplog.text)
     written.close()
     lost = [json.loads(r.getMessage()) for r in caplog.records if "events-lost" in r.getMessage()]
-    assert [told["lost"] for told in lost] == [2]
+    assert [told["lost"] for told in lost] == [2, 3]
     assert EVENTS_LOST._value.get() - before == 5  # those that still waited are lost with the process
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import logging
+import os
 import re
 import subprocess
 import sys
@@ -76,6 +77,7 @@ def test_a_librarys_line_takes_our_form():
         "time": "",
         "level": "warning",
         "event": "library",
+        "pid": os.getpid(),
         "logger": "uvicorn.error",
         "message": "odd\nline",
     }

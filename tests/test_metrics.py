@@ -100,7 +100,9 @@ def test_a_worker_tells_which_model_serves_and_how_accurate_it_was_in_the_gate(t
 
 
 @pytest.mark.parametrize("trouble", ["full", "file"])
-def test_where_there_is_no_room_for_a_folder_a_worker_tells_its_own(tmp_path: Path, trouble: str):
+def test_where_there_is_no_room_for_a_folder_a_worker_tells_its_own(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, trouble: str
+):
     """A first write to a mapped file on a full disk would kill the process."""
     env = prepare(tmp_path / "metrics")
     if trouble == "file":
@@ -113,7 +115,9 @@ def test_where_there_is_no_room_for_a_folder_a_worker_tells_its_own(tmp_path: Pa
     )
     assert "assay_workers 1.0" in done.stdout
     assert "metrics-local" in done.stderr
+    caplog.clear()
     assert prepare(tmp_path / "metrics") == ({} if trouble == "file" else env)
+    assert ("metrics-local" in caplog.text) == (trouble == "file")
 
 
 def test_in_one_process_no_folder_is_needed():
