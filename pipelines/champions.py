@@ -88,7 +88,7 @@ def rollback(market: str, given: argparse.Namespace) -> None:
         evidence = ledger.evidence_of(target.card)
         ledger.record(market, ledger.ROLLED_BACK, given.why, target.tag, target.card["digest"], memory, evidence)
         store.point_to(target, memory)
-        print(f"{target.tag} is the champion again, in place of {line.tag}; a server takes it at its next start")
+        print(f"{target.tag} is the champion again, in place of {line.tag}; running servers follow")
         _tell_registry(line, target.card)
 
 
@@ -116,7 +116,7 @@ def promote(market: str, given: argparse.Namespace) -> None:
         registry.crown(tracking, version, ledger.of(market))
         publish(tracking, card, told)
         called = f"{stored.tag} (bundle {stored.card['digest'][:12]})"
-        print(f"{called} is the champion now, against the gate; a server takes it at its next start")
+        print(f"{called} is the champion now, against the gate; running servers follow")
 
 
 def verify(market: str, _: argparse.Namespace) -> None:

@@ -35,7 +35,7 @@ def main() -> None:
         digest = store.put_memory(stored, refreshed)
         ledger.record(served, ledger.REFRESHED, why, stored.tag, line.digest, digest, line.evidence)
         store.point_to(stored, digest)
-    print(f"{stored.tag}: {why} Its memory is {digest[:12]} now; a server takes it at its next start")
+    print(f"{stored.tag}: {why} Its memory is {digest[:12]} now; running servers follow")
 
 
 if __name__ == "__main__":
