@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import tempfile
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -15,12 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.appraisal import Appraisal, appraise
+from models.appraisal import appraise
 from models.bundle import read_bundle, write_bundle
 from models.files import read_json, write_json
 from models.layout import LayoutError, read_layout, write_layout
 from models.valuer import Valuer
-from tests.served import HOME, later_sales, train
+from tests.served import HOME, later_sales, same_to_a_cent, train
 from tests.town import MAPPED_HOME, live_valuer, mapped_homes, town_sales, town_valuer
 
 
@@ -34,26 +33,6 @@ def laid(valuer: Valuer) -> Valuer:
     with tempfile.TemporaryDirectory() as folder:
         write_layout(Path(folder), valuer, {}, {})
         return read_layout(Path(folder))[0]
-
-
-def same_to_a_cent(ours: Sequence[Appraisal], theirs: Sequence[Appraisal]) -> None:
-    """Values and choices are the same; what they are made of, told by the kernel and by LightGBM, to a cent."""
-
-    def figures(told: Appraisal) -> dict[str, float]:
-        lines = [
-            *((why.name, why.lines) for why in told.reasons),
-            *((s.sale_id, s.adjustments) for s in told.comparables),
-        ]
-        all_lines = {f"{of}.{line.name}": line.amount for of, some in lines for line in some if line.name != "rounding"}
-        return {"base": told.base} | all_lines
-
-    for one, other in zip(ours, theirs, strict=True):
-        chosen = [[replace(sale, adjustments=()) for sale in told.comparables] for told in (one, other)]
-        assert chosen[0] == chosen[1]
-        bare = [replace(told, base=0.0, reasons=(), comparables=()) for told in (one, other)]
-        assert bare[0] == bare[1]
-        assert one.base == pytest.approx(other.base, rel=0, abs=0.0101)
-        assert figures(one) == pytest.approx(figures(other), rel=0, abs=0.0101)
 
 
 @settings(max_examples=30, deadline=None)

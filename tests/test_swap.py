@@ -28,7 +28,7 @@ from serving import layouts as laying
 from serving.champion import read_key, read_pointer
 from serving.holder import Holder
 from serving.layouts import Layouts
-from tests.served import HOME, bundle_of, key_of, later_sales, promote, refresh, tell
+from tests.served import HOME, bundle_of, key_of, later_sales, promote, refresh, same_to_a_cent, tell
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,8 @@ def test_a_refreshed_memory_takes_over_without_a_restart(holder: Holder, place: 
     assert champion is not None
     assert champion is not before
     assert champion.memory == memory
-    assert appraise(champion.valuer, [HOME], newer.current_day, 5) == appraise(newer, [HOME], newer.current_day, 5)
+    day = newer.current_day
+    same_to_a_cent(appraise(champion.valuer, [HOME], day, 5), appraise(newer, [HOME], day, 5))
     assert (holder.swaps.done, holder.swaps.refused) == (1, 0)
 
 
