@@ -45,7 +45,7 @@ class Edge:
         self._guard = Guard(KeyRing(keys_path()), shared_rates())
         self._bodies = BodyReader()
         self._lanes = {
-            "one": Slots(gathering.MOST, waiting=512, patience=0.1),
+            "one": Slots(gathering.MOST, waiting=512, patience=0.25),
             "many": Slots(1, waiting=8, patience=5.0),
         }
 
@@ -165,7 +165,7 @@ class _Answer:
         )
         if problem.status in (429, 503, 504) and "Retry-After" not in headers:
             headers |= retry_after(1)
-        self._scope["state"]["come_again"] = "Retry-After" in headers  # and the connection rests until then
+        self._scope["state"]["come_again"] = "Retry-After" in headers  # and the connection rests
         raw = _raw(headers)
         await self._send({"type": "http.response.start", "status": problem.status, "headers": raw})
         closes = receive is not None and headers.get("Connection") == "close"

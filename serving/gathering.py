@@ -38,38 +38,28 @@ class _Asked:
 
 
 class Gathering:
-    """Of one worker's questions about the current day."""
+    """Of one worker's questions about the current day. How many meet is bounded by their lane's slots."""
 
     def __init__(self) -> None:
         self._asked: list[_Asked] = []
-        self._next_look: asyncio.Handle | None = None
 
     async def appraisal(self, champion: Champion, question: Question, parts: Parts, deadline: Deadline) -> Appraisal:
         """What `valuing.appraisal_of` tells, for a question about the champion's current day."""
-        asked = _Asked(champion, question, parts, deadline, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        asked = _Asked(champion, question, parts, deadline, loop.create_future())
         self._asked.append(asked)
-        if len(self._asked) == MOST:
-            self._value()
-        elif self._next_look is None:
-            self._look_next(1, QUIET_TURNS)
+        if len(self._asked) == 1:
+            loop.call_soon(self._look, 1, QUIET_TURNS)
         return await asked.told
 
-    def _look_next(self, before: int, turns: int) -> None:
-        self._next_look = asyncio.get_running_loop().call_soon(self._look, before, turns)
-
     def _look(self, before: int, turns: int) -> None:
-        """Values once so many turns have brought nobody beside those `before`."""
+        """Values when so many turns have brought nobody beside those `before`."""
         here = len(self._asked)
         turns = turns - 1 if here == before else QUIET_TURNS
-        if turns > 0:
-            self._look_next(here, turns)
-        else:
-            self._value()
-
-    def _value(self) -> None:
-        if self._next_look is not None:
-            self._next_look.cancel()
-        asked, self._asked, self._next_look = self._asked, [], None
+        if turns > 0 and here < MOST:
+            asyncio.get_running_loop().call_soon(self._look, here, turns)
+            return
+        asked, self._asked = self._asked, []
         groups: dict[tuple[int, int, bool], list[_Asked]] = {}
         for one in asked:
             groups.setdefault(one.alike, []).append(one)

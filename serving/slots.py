@@ -8,8 +8,8 @@ from collections import OrderedDict, deque
 
 from serving.problems import Problem, retry_after
 
-#: Turns that the pace of late is taken over: several rounds of as many as are worked on together.
-TURNS = 32
+#: Of the last turn in the pace of late.
+PACE_WEIGHT = 0.1
 Turn = asyncio.Future[None]
 
 
@@ -32,9 +32,8 @@ class Slots:
         self._patience = patience
         self._queues: OrderedDict[str, deque[Turn]] = OrderedDict()
         self._waiting = 0
-        self._gaps: deque[float] = deque(maxlen=TURNS)  # seconds from one turn to the next, while some waited
+        self._pace = 0.0  # seconds from one turn to the next, of late
         self._last_turn = 0.0
-        self._handing_on = False
 
     @property
     def used(self) -> int:
@@ -50,7 +49,7 @@ class Slots:
         Raises:
             Problem: 503 with Retry-After, when too many wait or the wait is too long.
         """
-        if self._free > 0 and not self._queues:
+        if self._free > 0:
             self._free -= 1
             # Whoever came at the same moment shall find the slot taken, and queue or be refused, before work
             # that never awaits anything holds up the event loop.
@@ -65,34 +64,27 @@ class Slots:
         await self._wait(caller)
 
     def give_back(self) -> None:
-        """Whoever arrives while the slot changes hands is still in time for it, and has his turn among the others."""
-        self._free += 1
-        if self._queues and not self._handing_on:
-            self._handing_on = True
-            asyncio.get_running_loop().call_soon(self._hand_on)
-
-    def _hand_on(self) -> None:
-        self._handing_on = False
-        while self._free > 0 and self._queues:
+        if self._queues:
             self._note_pace()
+        while self._queues:
             caller, queue = self._queues.popitem(last=False)
             turn = queue.popleft()
             self._waiting -= 1
             if queue:
                 self._queues[caller] = queue  # behind all others
             if not turn.done():
-                self._free -= 1
                 turn.set_result(None)
+                return
+        self._free += 1
 
     def _is_full(self) -> bool:
         if self._waiting >= self._most_waiting:
             return True
-        pace = sum(self._gaps) / len(self._gaps) if self._gaps else 0.0
-        return self._waiting >= self.running and (self._waiting + 1) * pace > self._patience
+        return self._waiting >= self.running and (self._waiting + 1) * self._pace > self._patience
 
     def _note_pace(self) -> None:
         now = time.monotonic()
-        self._gaps.append(now - self._last_turn)
+        self._pace += PACE_WEIGHT * (now - self._last_turn - self._pace)
         self._last_turn = now
 
     async def _wait(self, caller: str) -> None:

@@ -49,20 +49,6 @@ def test_callers_take_turns():
     assert done[:4] in (["a", "a", "b", "c"], ["a", "a", "c", "b"])
 
 
-def test_who_arrives_while_slots_change_hands_has_his_turn_among_those_who_wait():
-    async def scenario() -> list[str]:
-        slots = Slots(1, waiting=20, patience=5)
-        done: list[str] = []
-        await slots.take("a")
-        waiting = [asyncio.create_task(work(slots, "a", done)) for _ in range(3)]
-        await asyncio.sleep(0.01)
-        asyncio.get_running_loop().call_soon(slots.give_back)
-        await asyncio.gather(work(slots, "b", done), *waiting)
-        return done
-
-    assert asyncio.run(scenario()) == ["a", "b", "a", "a"]
-
-
 def test_one_who_asks_much_loses_his_place_to_one_who_asks_little():
     outcome, done = run(Slots(1, waiting=4, patience=5), "aaaaaaaabb", 0.001)
     assert outcome == {"done": 5, "503": 5}
