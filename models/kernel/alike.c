@@ -10,9 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FEW 2000     /* sales that are weighed roughly at once */
+#define FEW 700      /* sales that are weighed roughly at once */
 #define ROUGH 0.999f /* of a bar: what is below it is below the bar, however it was rounded */
 #define FIRST_LOOK 16 /* trees after which leaders are looked for; then after thrice as many */
+#define FETCHED 512 /* sales of a list that are fetched before it is read */
+#define AHEAD 4       /* sales whose leaves are fetched meanwhile */
 #define LANES 32     /* trees weighed at once; a sale's leaves are a whole number of these */
 
 typedef uint16_t leaf_lanes __attribute__((vector_size(2 * LANES)));
@@ -136,6 +138,8 @@ int32_t weightiest(int32_t trees, int32_t wide, int32_t known, int32_t most_leav
     while (done < trees) {
         const share *s = sorted + done++;
         const float given = (float)s->each;
+        const share *soon = done + 1 < trees ? s + 2 : s; /* lists lie apart: their beginnings would be waited for */
+        for (int32_t i = 0; i < FETCHED; i += 16) __builtin_prefetch(soon->sales + i);
         for (int32_t i = 0; i < s->count; i++) {
             uint32_t sale = s->sales[i];
             touched[many] = sale;
@@ -159,12 +163,17 @@ int32_t weightiest(int32_t trees, int32_t wide, int32_t known, int32_t most_leav
             count = done + done / 4;
         }
     }
-    int32_t told = 0;
+    int32_t rivals = 0, told = 0;
     for (int32_t i = 0; i < many; i++) {
         const uint32_t sale = touched[i];
         const float so_far = weight[sale];
         weight[sale] = 0.0f;
-        if ((so_far + more) * (float)fading[sale] < bar * ROUGH || so_far < 1e-20f) continue;
+        touched[rivals] = sale;
+        rivals += (so_far + more) * (float)fading[sale] >= bar * ROUGH && so_far > 1e-20f;
+    }
+    for (int32_t i = 0; i < rivals; i++) {
+        const uint32_t sale = touched[i], soon = touched[i + AHEAD < rivals ? i + AHEAD : i];
+        for (int32_t t = 0; t < wide; t += 32) __builtin_prefetch(leaves + (int64_t)soon * wide + t);
         const uint16_t *its = leaves + (int64_t)sale * wide;
         const float rough = weigh_roughly(each, wide, its, home) * (float)fading[sale];
         if (rough < bar || (told == k && rough < (float)top[k - 1] * ROUGH)) continue;

@@ -160,17 +160,18 @@ static double weighed(const double *weights, const float *sums, int32_t points)
         memcpy(at, &here, sizeof here);                                                                                \
     }
 
-/* What each of a few forests tells of up to MOST_HOMES homes: contributions, without the base, forests x homes x
- * features; predictions, forests x homes; and the leaf in the first `trees` trees, homes x all x trees, where `all` is
- * how many forests the whole bag has. Forest i is asked about a home moved by aside[i]. Room: `asked` for MOST_HOMES *
- * slots ranks, `moved` for MOST_HOMES homes, `sums` for MOST_HOMES * MOST_POINTS * features floats; aligned. */
-void explain(const forest *bag, int32_t forests, int32_t all_forests, const double *aside, const rule *q,
-             const double *rows, int32_t count, int32_t trees, uint16_t *asked, double *moved, float *sums,
-             double *contributions, double *predictions, uint16_t *leaf)
+/* What each forest tells of up to MOST_HOMES homes: contributions, without the base, forests x homes x features;
+ * predictions, forests x homes; and the leaf in the first `trees` trees, homes x forests x trees. Forest i is asked
+ * about a home moved by aside[i]. Threads that are given the same `next`, 0 to begin with, share the forests: each takes
+ * the next whenever it is free. Room, of each thread: `asked` for MOST_HOMES * slots ranks, `moved` for MOST_HOMES
+ * homes, `sums` for MOST_HOMES * MOST_POINTS * features floats; aligned. */
+void explain(const forest *bag, int32_t forests, int32_t *next, const double *aside, const rule *q, const double *rows,
+             int32_t count, int32_t trees, uint16_t *asked, double *moved, float *sums, double *contributions,
+             double *predictions, uint16_t *leaf)
 {
     const int32_t features = bag->features, side_by_side = count == 1 ? 1 : count <= 4 ? 4 : 8;
     float *of_16 = sums, *of_8 = of_16 + 16 * side_by_side * features, *of_4 = of_8 + 8 * side_by_side * features;
-    for (int32_t k = 0; k < forests; k++) {
+    for (int32_t k; (k = __atomic_fetch_add(next, 1, __ATOMIC_RELAXED)) < forests;) {
         const forest *f = bag + k;
         double told[MOST_HOMES] = {0};
         for (int32_t r = 0; r < side_by_side; r++)
@@ -187,7 +188,7 @@ void explain(const forest *bag, int32_t forests, int32_t all_forests, const doub
             WALK_SIDE_BY_SIDE(8)
             for (int32_t r = 0; r < side_by_side; r++) told[r] += value[at[r]];
             if (i < trees)
-                for (int32_t r = 0; r < count; r++) leaf[((int64_t)r * all_forests + k) * trees + i] = (uint16_t)at[r];
+                for (int32_t r = 0; r < count; r++) leaf[((int64_t)r * forests + k) * trees + i] = (uint16_t)at[r];
         }
         for (int32_t r = 0; r < count; r++) {
             predictions[k * count + r] = told[r];

@@ -133,32 +133,21 @@ class Walk:
         return told
 
     def _explain(self, rows: np.ndarray, trees: int, told: Explained) -> None:
-        """Of up to `SIDE_BY_SIDE` homes; one alone is told by two threads, each half of the forests."""
-        forests, count = len(self.flats), len(rows)
+        """Of up to `SIDE_BY_SIDE` homes; one alone is told by two threads, which share the forests."""
+        count, (bag, forests, aside) = len(rows), self._bag
         contributions, predictions = np.empty((forests, count, self.features)), np.empty((forests, count))
+        following = np.zeros(1, np.int32)
+        given = bag, forests, at(following), aside, at(_RULE), at(rows), count, trees
+        places = [at(array) for array in (contributions, predictions, told.leaves)]
 
-        def of(first: int, last: int) -> None:
-            bag, _, aside = self._bag
+        def walk() -> None:
             room = self._rooms()
-            kernel().explain(
-                ctypes.byref(bag, first * ctypes.sizeof(_Forest)),
-                last - first,
-                forests,
-                ctypes.c_void_p(aside.value + 8 * first * self.features),
-                at(_RULE),
-                at(rows),
-                count,
-                trees,
-                *(room.asked, room.moved, room.walk),
-                *(at(contributions[first:]), at(predictions[first:]), at(told.leaves[:, first * trees :])),
-            )
+            kernel().explain(*given, room.asked, room.moved, room.walk, *places)
 
-        if count == 1 and forests > 1:
-            half = _second().submit(of, forests // 2, forests)
-            of(0, forests // 2)
-            half.result()
-        else:
-            of(0, forests)
+        second = _second().submit(walk) if count == 1 and forests > 1 else None
+        walk()
+        if second is not None and not second.cancel():  # one that has not begun is not needed any more
+            second.result()
         sums = contributions, predictions, told.contributions, told.predictions
         kernel().mean(forests, count, self.features, ctypes.c_double(self.base), *map(at, sums))
 
