@@ -87,7 +87,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
 
     def on_headers_complete(self) -> None:
-        if self._data_bytes > MOST_HEAD_BYTES:  # a head so large may be whole in one piece
+        if self._head_bytes + self._data_bytes > MOST_HEAD_BYTES:  # its last piece may make a head too large
             self._head_bytes = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
             if self._head_bytes > MOST_HEAD_BYTES:
                 raise ValueError("the head is too large")  # reaches `send_400_response`

@@ -158,6 +158,15 @@ def test_a_head_that_is_too_large_is_a_431(pieces: int):
         assert json.loads(told.partition(b"\r\n\r\n")[2])["type"] == "urn:assay:problem:head-too-large"
 
 
+def test_so_it_is_when_only_its_last_piece_makes_it_too_large():
+    header = b"X: " + b"a" * (protocol.MOST_HEAD_BYTES // 30) + b"\r\n"
+    with listening(Seen()) as (_, port), connect(port) as caller:
+        caller.sendall(GET[:-2] + header * 28)
+        time.sleep(0.3)
+        caller.sendall(header * 3 + b"\r\n")
+        assert caller.recv(65536).startswith(b"HTTP/1.1 431")
+
+
 @pytest.mark.parametrize(
     "head",
     [
