@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,9 @@ from typing import Any
 import bentoml
 import numpy as np
 import pandas as pd
-import pytest
 import requests
 from bentoml._internal.models import ModelStore
 
-from models.appraisal import Appraisal
 from models.bundle import write_bundle, write_memory
 from models.files import read_json, write_bytes, write_json
 from models.fit import Settings, fit_valuer, judge_folds
@@ -345,23 +343,3 @@ def _await(server: Server, path: str) -> None:
                 return
         time.sleep(0.1)
     raise AssertionError(f"the server did not answer {path}:\n{server.log.read_text()[-4000:]}")
-
-
-def same_to_a_cent(ours: Sequence[Appraisal], theirs: Sequence[Appraisal]) -> None:
-    """Values and choices are the same; what they are made of, told by the kernel and by LightGBM, to a cent."""
-
-    def figures(told: Appraisal) -> dict[str, float]:
-        lines = [
-            *((why.name, why.lines) for why in told.reasons),
-            *((s.sale_id, s.adjustments) for s in told.comparables),
-        ]
-        all_lines = {f"{of}.{line.name}": line.amount for of, some in lines for line in some if line.name != "rounding"}
-        return {"base": told.base} | all_lines
-
-    for one, other in zip(ours, theirs, strict=True):
-        chosen = [[replace(sale, adjustments=()) for sale in told.comparables] for told in (one, other)]
-        assert chosen[0] == chosen[1]
-        bare = [replace(told, base=0.0, reasons=(), comparables=()) for told in (one, other)]
-        assert bare[0] == bare[1]
-        assert one.base == pytest.approx(other.base, rel=0, abs=0.0101)
-        assert figures(one) == pytest.approx(figures(other), rel=0, abs=0.0101)

@@ -19,7 +19,8 @@ from models.bundle import read_bundle, write_bundle
 from models.files import read_json, write_json
 from models.layout import LayoutError, read_layout, write_layout
 from models.valuer import Valuer
-from tests.served import HOME, later_sales, same_to_a_cent, train
+from tests.cents import same_to_a_cent
+from tests.served import HOME, later_sales, train
 from tests.town import MAPPED_HOME, live_valuer, mapped_homes, town_sales, town_valuer
 
 

@@ -28,7 +28,8 @@ from serving import layouts as laying
 from serving.champion import read_key, read_pointer
 from serving.holder import Holder
 from serving.layouts import Layouts
-from tests.served import HOME, bundle_of, key_of, later_sales, promote, refresh, same_to_a_cent, tell
+from tests.cents import same_to_a_cent
+from tests.served import HOME, bundle_of, key_of, later_sales, promote, refresh, tell
 
 
 @pytest.fixture(scope="module")
