@@ -174,8 +174,14 @@ class Spread:
 
     def remoteness(self, matrix: np.ndarray) -> np.ndarray:
         """1 for a home like those sold; above, how many times farther from them than the farthest hundredth."""
-        far = matrix[:, list(self.farthest)] / list(self.farthest.values())
+        columns, limits = self._thin
+        far = matrix[:, columns] / limits
         return np.where(np.isnan(far), UNPLACED, far).max(axis=1, initial=1.0)
+
+    @cached_property
+    def _thin(self) -> tuple[np.ndarray, np.ndarray]:
+        """The columns of `farthest` and their limits."""
+        return np.array(list(self.farthest), dtype=int), np.array(list(self.farthest.values()))
 
 
 def fit_spread(

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 #: Sales whose parts are worked out at once: it bounds the memory that laying a grid takes.
 AT_ONCE = 2000
 LANES = 32  # trees that the kernel weighs at once
+BLOCK = 64  # sales that it looks over at once
 
 
 @dataclass(frozen=True)
@@ -81,31 +82,40 @@ class Grid:
         leaves[:trees] = home
         own = np.ascontiguousarray(own, dtype=np.uint32)
         chosen, alike = np.empty(count, np.uint32), np.empty(count)
+        (by_sale, starts, order, fading, faded), rooms = self._places, self._rooms()
         found = kernel().weightiest(
             *(trees, wide, known, self.starts.shape[1] - 1),
-            *(at(a) for a in (self.by_sale, self.starts, self.order, leaves, own)),
-            len(own),
-            at(self.fading),
-            ctypes.c_double(self.newest),
-            count,
-            *(at(a) for a in (*self._rooms(), chosen, alike)),
+            *(by_sale, starts, order, at(leaves), at(own), len(own)),
+            *(fading, self._newest, faded, len(self.faded), count),
+            *(*rooms, at(chosen), at(alike)),
         )
         positions = chosen[:found].astype(np.int64)
         return Beside(positions, alike[:found], self.apart[positions], self.groups[positions])
 
     @cached_property
-    def newest(self) -> float:
+    def _newest(self) -> ctypes.c_double:
         """What the sale counts that counts most for its age."""
-        return float(self.fading.max())
+        return ctypes.c_double(self.fading.max())
 
-    def _rooms(self) -> tuple[np.ndarray, ...]:
-        """Working space of this thread: the kernel leaves the first of it zero."""
+    @cached_property
+    def _places(self) -> tuple[ctypes.c_void_p, ...]:
+        """Where the arrays lie that every call is given."""
+        return tuple(map(at, (self.by_sale, self.starts, self.order, self.fading, self.faded)))
+
+    @cached_property
+    def faded(self) -> np.ndarray:
+        """`fading` in single precision, then 0 up to a multiple of `BLOCK`."""
+        return np.pad(self.fading, (0, -len(self.fading) % BLOCK)).astype(np.float32)
+
+    def _rooms(self) -> tuple[ctypes.c_void_p, ...]:
+        """Working space of this thread."""
         if not hasattr(self._room, "kept"):
-            (sales, wide), trees = self.by_sale.shape, len(self.order)
-            weight, touched = np.zeros(sales, np.float32), np.empty(sales + 1, np.uint32)
-            self._room.kept = weight, touched, np.empty((2 * trees, 3)), np.empty(wide, np.float32)
-        kept: tuple[np.ndarray, ...] = self._room.kept
-        return kept
+            sales, wide, trees = len(self.faded), self.by_sale.shape[1], len(self.order)
+            weight, rivals = np.empty(sales, np.float32), np.empty(sales + 1, np.uint32)
+            self._room.kept = weight, rivals, np.empty((2 * trees, 3)), np.empty(wide, np.float32)
+            self._room.places = tuple(map(at, self._room.kept))
+        places: tuple[ctypes.c_void_p, ...] = self._room.places
+        return places
 
 
 def lay_grid(valuer: Valuer) -> Grid:
@@ -199,10 +209,8 @@ def _as_never_sold(valuer: Valuer, sales: np.ndarray, day: date) -> tuple[np.nda
 
 def _by_group(valuer: Valuer, amounts: np.ndarray) -> np.ndarray:
     """What each group adds, the index left out, shape (n, groups)."""
-    groups = np.zeros((len(amounts), len(valuer.groups)))
-    for amount, group in zip(amounts.T, valuer.group_of_part, strict=True):  # in this order, alone or with others
-        groups[:, group] += amount
-    return groups
+    order, starts = valuer.parts_by_group
+    return np.add.reduceat(amounts.take(order, axis=1), starts, axis=1)
 
 
 def _fading(valuer: Valuer, month: int) -> np.ndarray:

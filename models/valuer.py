@@ -282,9 +282,11 @@ class Valuer:
         return tuple(dict.fromkeys(self._metas[2]))
 
     @cached_property
-    def group_of_part(self) -> tuple[int, ...]:
-        """For each part but the index its position in `groups`."""
-        return tuple(map(self.groups.index, self._metas[2]))
+    def parts_by_group(self) -> tuple[np.ndarray, np.ndarray]:
+        """The parts but the index in the order of their `groups`, and where among them each group begins."""
+        group = np.array([self.groups.index(name) for name in self._metas[2]])
+        order = np.argsort(group, kind="stable")
+        return order, np.searchsorted(group[order], np.arange(len(self.groups)))
 
     @cached_property
     def _metas(self) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:

@@ -10,12 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FEW 700      /* sales that are weighed roughly at once */
-#define ROUGH 0.999f /* of a bar: what is below it is below the bar, however it was rounded */
-#define FIRST_LOOK 16 /* trees after which leaders are looked for; then after thrice as many */
-#define FETCHED 512 /* sales of a list that are fetched before it is read */
+#define FEW 700       /* sales that are weighed roughly at once */
+#define ROUGH 0.999f  /* of a bar: what is below it is below the bar, however it was rounded */
+#define FIRST_LOOK 32 /* trees after which leaders are looked for; then after thrice as many */
+#define FETCHED 256   /* sales of a list that are fetched before it is read */
 #define AHEAD 4       /* sales whose leaves are fetched meanwhile */
-#define LANES 32     /* trees weighed at once; a sale's leaves are a whole number of these */
+#define SIZES 512     /* of leaves that are told apart, 16 an octave */
+#define BLOCK 64      /* sales looked over at once: weights are of a whole number of blocks */
+#define LANES 32      /* trees weighed at once; a sale's leaves are a whole number of these */
 
 typedef uint16_t leaf_lanes __attribute__((vector_size(2 * LANES)));
 typedef int16_t same_lanes __attribute__((vector_size(2 * LANES)));
@@ -27,12 +29,6 @@ typedef struct {
     int32_t count;
     const uint32_t *sales;
 } share;
-
-static int by_size(const void *a, const void *b)
-{
-    int32_t x = ((const share *)a)->count, y = ((const share *)b)->count;
-    return (x > y) - (x < y);
-}
 
 /* What a sale weighs in all trees, in their order; how many trees can't tell it from the home goes to `common`. */
 static double weigh(const share *all, int32_t trees, const uint16_t *leaves, const uint16_t *home, double *common)
@@ -83,34 +79,62 @@ static int32_t place(double weight, uint32_t sale, int32_t told, int32_t k, doub
     return told;
 }
 
+static int32_t size_of(int32_t count)
+{
+    const float size = (float)count;
+    int32_t bits;
+    memcpy(&bits, &size, sizeof bits);
+    return count > 0 ? (bits >> 19) - (127 << 4) : 0;
+}
+
+/* Shares in the order of their counts, to within a sixteenth: what gives much comes first. */
+static void by_size(const share *all, int32_t trees, share *sorted)
+{
+    int32_t start[SIZES + 1] = {0};
+    for (int32_t t = 0; t < trees; t++) start[size_of(all[t].count) + 1]++;
+    for (int32_t s = 0; s < SIZES; s++) start[s + 1] += start[s];
+    for (int32_t t = 0; t < trees; t++) sorted[start[size_of(all[t].count)]++] = all[t];
+}
+
 /* The least that the k sales weigh in the end that have most so far; 0 where there are fewer. */
-static float what_leaders_weigh(const float *weight, const double *fading, const uint32_t *touched, int32_t many,
-                                int32_t k, const float *each, int32_t wide, const uint16_t *leaves,
-                                const uint16_t *home, double *top, uint32_t *who, double *with)
+static float what_leaders_weigh(const float *weight, const float *faded, int32_t sales, int32_t k, const float *each,
+                                int32_t wide, const uint16_t *leaves, const uint16_t *home, double *top, uint32_t *who,
+                                double *with)
 {
     int32_t leaders = 0;
-    for (int32_t i = 0; i < many; i++) {
-        double w = weight[touched[i]] * fading[touched[i]];
-        if (w > 1e-20 && (leaders < k || w > top[k - 1]))
-            leaders = place(w, touched[i], leaders, k, top, who, with, 0.0);
+    float bar = 0.0f;
+    for (int32_t i = 0; i < sales; i += BLOCK) {
+        int32_t any = 0;
+        for (int32_t j = i; j < i + BLOCK; j++) any |= weight[j] * faded[j] > bar;
+        for (int32_t j = i; any && j < i + BLOCK; j++) {
+            if (weight[j] * faded[j] <= bar) continue;
+            leaders = place(weight[j] * faded[j], j, leaders, k, top, who, with, 0.0);
+            if (leaders == k) bar = top[k - 1];
+        }
     }
     if (leaders < k) return 0.0f;
     float least = INFINITY;
     for (int32_t i = 0; i < k; i++)
-        least = fminf(least, weigh_roughly(each, wide, leaves + (int64_t)who[i] * wide, home) * (float)fading[who[i]]);
+        least = fminf(least, weigh_roughly(each, wide, leaves + (int64_t)who[i] * wide, home) * faded[who[i]]);
     return least * ROUGH;
+}
+
+/* Whether a sale that some leaf has shown could be among the k. */
+static int32_t can_win(float weight, float more, float faded, float bar)
+{
+    return (weight > 1e-20f) & ((weight + more) * faded >= bar * ROUGH);
 }
 
 /* Positions of up to k sales, the weightiest first and of equals the earlier; returns how many.
  *
  * leaves: sales x wide, of each sale its leaf in every tree, then what is no leaf. starts: trees x (most_leaves + 1),
  * into a tree's row of `order`, which has `known` sales leaf by leaf. home: the home's leaf in each tree, then what is
- * no leaf of anybody, wide. own: sales that don't count. fading: of all sales, at most `newest`. weight, touched,
- * shares, each: room for sales, one more, 2 * trees and wide; weight is zero, and left so. */
+ * no leaf of anybody, wide. own: sales that don't count. fading: of all sales, at most `newest`; faded: the same, then 0
+ * up to `sales`, a whole number of blocks. weight, rivals, shares, each: room for sales, one more, 2 * trees and wide. */
 int32_t weightiest(int32_t trees, int32_t wide, int32_t known, int32_t most_leaves, const uint16_t *leaves,
                    const int32_t *starts, const uint32_t *order, const uint16_t *home, const uint32_t *own,
-                   int32_t owned, const double *fading, double newest, int32_t k, float *weight, uint32_t *touched,
-                   void *shares, float *each, uint32_t *chosen, double *shared)
+                   int32_t owned, const double *fading, double newest, const float *faded, int32_t sales, int32_t k,
+                   float *weight, uint32_t *rivals, void *shares, float *each, uint32_t *chosen, double *shared)
 {
     share *all = shares, *sorted = all + trees;
     double left = 0.0;
@@ -129,53 +153,49 @@ int32_t weightiest(int32_t trees, int32_t wide, int32_t known, int32_t most_leav
         each[t] = (float)s->each;
         left += s->each;
     }
-    memcpy(sorted, all, trees * sizeof(share));
-    qsort(sorted, trees, sizeof(share), by_size);
+    by_size(all, trees, sorted);
+    memset(weight, 0, sales * sizeof *weight);
 
     double top[k], common;
     float bar = 0.0f, more = 0.0f;
-    int32_t many = 0, done = 0, look = FIRST_LOOK, count = 0;
+    int32_t done = 0, look = FIRST_LOOK, count = 0;
     while (done < trees) {
         const share *s = sorted + done++;
         const float given = (float)s->each;
         const share *soon = done + 1 < trees ? s + 2 : s; /* lists lie apart: their beginnings would be waited for */
         for (int32_t i = 0; i < FETCHED; i += 16) __builtin_prefetch(soon->sales + i);
-        for (int32_t i = 0; i < s->count; i++) {
-            uint32_t sale = s->sales[i];
-            touched[many] = sale;
-            many += weight[sale] == 0.0f; /* a branch would be guessed wrong */
-            weight[sale] += given;
-        }
+        for (int32_t i = 0; i < s->count; i++) weight[s->sales[i]] += given;
         left -= s->each;
         more = done < trees ? (float)(left > 0.0 ? left : 0.0) + 1e-6f : 0.0f;
         const int look_now = done == look, count_now = done >= count && more * newest < bar;
         if (done < trees && !look_now && !count_now) continue;
-        for (int32_t i = 0; i < owned; i++) weight[own[i]] = weight[own[i]] > 0.0f ? 1e-30f : 0.0f;
+        for (int32_t i = 0; i < owned; i++) weight[own[i]] = 0.0f;
         if (look_now) { /* whoever leads now: nobody who can't reach what these weigh in the end can be among the k */
-            bar = fmaxf(bar, what_leaders_weigh(weight, fading, touched, many, k, each, wide, leaves, home, top, chosen,
-                                                shared));
+            bar = fmaxf(bar,
+                        what_leaders_weigh(weight, faded, sales, k, each, wide, leaves, home, top, chosen, shared));
             look *= 3;
         }
-        if (count_now) { /* whom no leaf has shown yet can't win any more */
-            int32_t rivals = 0;
-            for (int32_t i = 0; i < many; i++) rivals += (weight[touched[i]] + more) * (float)fading[touched[i]] >= bar;
-            if (rivals <= FEW) break;
+        if (count_now) { /* no sale that no leaf has shown yet can win any more */
+            int32_t left_over = 0;
+            for (int32_t i = 0; i < sales; i++) left_over += (weight[i] + more) * faded[i] >= bar;
+            if (left_over <= FEW) break;
             count = done + done / 4;
         }
     }
-    int32_t rivals = 0, told = 0;
-    for (int32_t i = 0; i < many; i++) {
-        const uint32_t sale = touched[i];
-        const float so_far = weight[sale];
-        weight[sale] = 0.0f;
-        touched[rivals] = sale;
-        rivals += (so_far + more) * (float)fading[sale] >= bar * ROUGH && so_far > 1e-20f;
+    int32_t many = 0, told = 0;
+    for (int32_t i = 0; i < sales; i += BLOCK) {
+        int32_t any = 0;
+        for (int32_t j = i; j < i + BLOCK; j++) any |= can_win(weight[j], more, faded[j], bar);
+        for (int32_t j = i; any && j < i + BLOCK; j++) {
+            rivals[many] = j;
+            many += can_win(weight[j], more, faded[j], bar);
+        }
     }
-    for (int32_t i = 0; i < rivals; i++) {
-        const uint32_t sale = touched[i], soon = touched[i + AHEAD < rivals ? i + AHEAD : i];
+    for (int32_t i = 0; i < many; i++) {
+        const uint32_t sale = rivals[i], soon = rivals[i + AHEAD < many ? i + AHEAD : i];
         for (int32_t t = 0; t < wide; t += 32) __builtin_prefetch(leaves + (int64_t)soon * wide + t);
         const uint16_t *its = leaves + (int64_t)sale * wide;
-        const float rough = weigh_roughly(each, wide, its, home) * (float)fading[sale];
+        const float rough = weigh_roughly(each, wide, its, home) * faded[sale];
         if (rough < bar || (told == k && rough < (float)top[k - 1] * ROUGH)) continue;
         const double full = weigh(all, trees, its, home, &common) * fading[sale];
         if (full > 0.0) told = place(full, sale, told, k, top, chosen, shared, common / trees);
