@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 
 from starlette.types import Receive
 
@@ -15,17 +14,14 @@ from serving.routes import Route
 SMALL = 1 << 16
 #: Bytes of large bodies that may be arriving at once in one worker.
 MOST_ARRIVING = 128 << 20
-#: What is still taken in, and thrown away, of a body that was refused: seconds, and bytes.
-LAST_SECONDS, LAST_BYTES = 1.0, 8 << 20
+#: Seconds in which whoever is refused while he still sends can read why.
+LAST_SECONDS = 0.25
 
 
-async def hear_out(receive: Receive) -> None:
-    """A connection closed on unread bytes is reset, and the refusal lost before the caller has read it."""
-    left = LAST_BYTES
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(LAST_SECONDS):
-            while left > 0 and (message := await receive()).get("more_body", False):
-                left -= len(message["body"])
+async def let_read() -> None:
+    """A connection closed on unread bytes is reset, and a refusal lost that the caller has not read yet. What he still
+    sends stays in the network's buffers: to take it in, only to throw it away, would cost others their time."""
+    await asyncio.sleep(LAST_SECONDS)
 
 
 class BodyReader:
@@ -55,6 +51,7 @@ class BodyReader:
             while (message := await receive())["type"] == "http.request":
                 body += message.get("body", b"")
                 if len(body) > route.most_bytes:
+                    body.clear()  # which the problem's traceback would keep while the caller reads it
                     raise too_large(route)
                 if not message.get("more_body", False):
                     return bytes(body)

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving import gathering, records
 from serving.admission import Guard, check_not_repeated, route_of
-from serving.body import BodyReader, hear_out
+from serving.body import BodyReader, let_read
 from serving.deadline import Deadline, timeout
 from serving.key_ring import KeyRing, keys_path
 from serving.logs import tell
@@ -65,7 +65,7 @@ class Edge:
         try:
             await self._admit(scope, headers, receive, answer)
         except Problem as problem:
-            await answer.refuse(problem, receive)
+            await answer.refuse(problem, sending=True)
         finally:
             records.finished(notes, known(scope["path"]), answer.status, scope)
 
@@ -91,7 +91,7 @@ class Edge:
         try:
             await self._work(route, scope, _replay(body, receive), answer)
         finally:
-            slots.give_back()
+            slots.give_back(caller.name)
             records.slots_taken(route.lane, slots.used, slots.waiting)
 
     async def _work(self, route: Route, scope: Scope, receive: Receive, answer: _Answer) -> None:
@@ -152,8 +152,9 @@ class _Answer:
         message["headers"] = [*message["headers"], *_raw(self.headers)]
         await self._send(message)
 
-    async def refuse(self, problem: Problem, receive: Receive | None = None) -> None:
-        """Sends the problem in place of an answer, unless an answer has begun; hears out whoever is still sending."""
+    async def refuse(self, problem: Problem, sending: bool = False) -> None:
+        """Sends the problem in place of an answer, unless an answer has begun; lets a caller read it who may still be
+        `sending`."""
         if self._started or self._refused:
             return
         self._refused = True
@@ -168,10 +169,10 @@ class _Answer:
         self._scope["state"]["come_again"] = "Retry-After" in headers  # and the connection rests
         raw = _raw(headers)
         await self._send({"type": "http.response.start", "status": problem.status, "headers": raw})
-        closes = receive is not None and headers.get("Connection") == "close"
+        closes = sending and headers.get("Connection") == "close"
         await self._send({"type": "http.response.body", "body": body, "more_body": closes})
-        if receive is not None and closes:
-            await hear_out(receive)
+        if closes:
+            await let_read()
             await self._send({"type": "http.response.body", "body": b""})
 
     def give_up(self, problem: Problem) -> None:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 
 from serving.problems import Problem, retry_after
 
 #: Of the last turn in the pace of late.
 PACE_WEIGHT = 0.1
+#: For which a caller counts among those who ask.
+OF_LATE_SECONDS = 1.0
 Turn = asyncio.Future[None]
 
 
 class Slots:
     """Slots for work, given to callers in turn, so that one who asks much delays only himself.
 
-    How many may wait depends on how fast it goes: a refusal costs about as much as a quick answer.
+    Whoever asks for more than is answered while others ask too gets one slot at a time, and then none for as long as
+    he had it: half of the time is theirs. How many may wait depends on how fast it goes: a refusal costs about as much
+    as a quick answer.
 
     Args:
         running: slots that there are.
@@ -27,7 +31,10 @@ class Slots:
 
     def __init__(self, running: int, waiting: int, patience: float) -> None:
         self.running = running
-        self._free = running
+        self._used: Counter[str] = Counter()
+        self._asked: OrderedDict[str, float] = OrderedDict()  # when each caller of late asked last
+        self._since: dict[str, float] = {}  # when each caller who has a slot got his latest
+        self._resting: set[str] = set()
         self._most_waiting = waiting
         self._patience = patience
         self._queues: OrderedDict[str, deque[Turn]] = OrderedDict()
@@ -37,7 +44,7 @@ class Slots:
 
     @property
     def used(self) -> int:
-        return self.running - self._free
+        return self._used.total()
 
     @property
     def waiting(self) -> int:
@@ -49,33 +56,67 @@ class Slots:
         Raises:
             Problem: 503 with Retry-After, when too many wait or the wait is too long.
         """
-        if self._free > 0:
-            self._free -= 1
+        self._note(caller)
+        if self.used < self.running and caller not in self._queues:
+            self._hand_to(caller)
             # Whoever came at the same moment shall find the slot taken, and queue or be refused, before work
             # that never awaits anything holds up the event loop.
             try:
                 await asyncio.sleep(0)
             except BaseException:
-                self.give_back()
+                self.give_back(caller)
                 raise
             return
         if self._is_full():
             self._refuse_last_of_longest(caller)
         await self._wait(caller)
 
-    def give_back(self) -> None:
+    def give_back(self, caller: str) -> None:
+        """Gives on what the caller had taken."""
         if self._queues:
             self._note_pace()
-        while self._queues:
-            caller, queue = self._queues.popitem(last=False)
-            turn = queue.popleft()
-            self._waiting -= 1
-            if queue:
-                self._queues[caller] = queue  # behind all others
+        if self._is_greedy(caller) and caller not in self._resting:
+            self._resting.add(caller)
+            seconds = time.monotonic() - self._since[caller]
+            asyncio.get_running_loop().call_later(seconds, self._has_rested, caller)
+        self._used[caller] -= 1
+        if not self._used[caller]:
+            del self._used[caller], self._since[caller]
+        self._hand_on()
+
+    def _has_rested(self, caller: str) -> None:
+        self._resting.discard(caller)
+        self._hand_on()
+
+    def _hand_on(self) -> None:
+        while self.used < self.running and (caller := self._following()) is not None:
+            turn = self._queues[caller][0]
+            self._queues.move_to_end(caller)  # behind all others
+            self._forget(caller, turn)
             if not turn.done():
+                self._hand_to(caller)
                 turn.set_result(None)
-                return
-        self._free += 1
+
+    def _hand_to(self, caller: str) -> None:
+        self._used[caller] += 1
+        self._since[caller] = time.monotonic()
+
+    def _following(self) -> str | None:
+        """Whose turn it is, if anybody's who may have a slot more."""
+        for caller in self._queues:
+            if not self._is_greedy(caller) or not (self._used[caller] or caller in self._resting):
+                return caller
+        return None
+
+    def _is_greedy(self, caller: str) -> bool:
+        return len(self._asked) > 1 and len(self._queues.get(caller, ())) > self.running
+
+    def _note(self, caller: str) -> None:
+        now = time.monotonic()
+        self._asked[caller] = now
+        self._asked.move_to_end(caller)
+        while now - self._asked[oldest := next(iter(self._asked))] > OF_LATE_SECONDS:
+            del self._asked[oldest]
 
     def _is_full(self) -> bool:
         if self._waiting >= self._most_waiting:
@@ -99,7 +140,7 @@ class Slots:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled() and turn.exception() is None:
-                self.give_back()
+                self.give_back(caller)
             else:
                 self._forget(caller, turn)
             raise

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 
@@ -22,7 +24,7 @@ async def work(slots: Slots, caller: str, done: list[str], seconds: float = 0.0)
         done.append(caller)
         return "done"
     finally:
-        slots.give_back()
+        slots.give_back(caller)
 
 
 def run(slots: Slots, callers: str, seconds: float = 0.0) -> tuple[Counter[str], list[str]]:
@@ -45,14 +47,73 @@ def test_all_slots_are_free_again_afterwards():
 
 
 def test_callers_take_turns():
+    _, done = run(Slots(1, waiting=20, patience=5), "aabbc", 0.001)
+    assert done == ["a", "a", "b", "c", "b"]
+
+
+def test_who_asks_much_comes_after_all_others():
     _, done = run(Slots(1, waiting=20, patience=5), "aaaaaaabc", 0.001)
-    assert done[:4] in (["a", "a", "b", "c"], ["a", "a", "c", "b"])
+    assert done[:3] == ["a", "b", "c"]
 
 
 def test_one_who_asks_much_loses_his_place_to_one_who_asks_little():
     outcome, done = run(Slots(1, waiting=4, patience=5), "aaaaaaaabb", 0.001)
     assert outcome == {"done": 5, "503": 5}
     assert Counter(done) == {"a": 3, "b": 2}
+
+
+def most_at_once(slots: Slots, others: list[str]) -> int:
+    """Slots that "a", who asks for far more than there is, has at once after the others have asked."""
+    begun: list[int] = []
+    now = 0
+
+    async def one(caller: str) -> None:
+        nonlocal now
+        await slots.take(caller)
+        now += caller == "a"
+        begun.append(now)
+        await asyncio.sleep(0.002)
+        now -= caller == "a"
+        slots.give_back(caller)
+
+    async def scenario() -> None:
+        greedy = [asyncio.create_task(one("a")) for _ in range(60)]
+        await asyncio.sleep(0.001)
+        await asyncio.gather(*(one(caller) for caller in others))
+        begun.clear()
+        await asyncio.sleep(0.02)
+        seen.append(max(begun))
+        await asyncio.gather(*greedy)
+
+    seen: list[int] = []
+    asyncio.run(scenario())
+    return seen[0]
+
+
+def test_who_asks_for_more_than_there_is_gets_one_slot_at_a_time_while_others_ask():
+    assert most_at_once(Slots(4, waiting=99, patience=5), []) == 4
+    assert most_at_once(Slots(4, waiting=99, patience=5), ["b"]) == 1
+
+
+def test_half_of_the_time_is_for_others():
+    """However much one asks for: between two of his turns there is as much time as a turn takes."""
+    turns: list[tuple[float, float]] = []
+
+    async def one(slots: Slots, caller: str) -> None:
+        await slots.take(caller)
+        begin = time.monotonic()
+        await asyncio.sleep(0.02)
+        if caller == "a":
+            turns.append((begin, time.monotonic()))
+        slots.give_back(caller)
+
+    async def scenario() -> None:
+        slots = Slots(2, waiting=99, patience=5)
+        await asyncio.gather(*(one(slots, caller) for caller in "aaaaaaaab"))
+        assert slots.used == slots.waiting == 0
+
+    asyncio.run(scenario())
+    assert sum(later - ended > 0.015 for (_, ended), (later, _) in pairwise(turns)) >= 3
 
 
 def test_nobody_waits_much_longer_than_patience():

@@ -169,7 +169,7 @@ class _Caller(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.received = self.received + data if self.received else data
         if not self.whole:
-            self.whole = _length(self.received)
+            self.whole = whole(self.received)
         if self.whole > 0:
             if len(self.received) < self.whole:
                 return
@@ -209,8 +209,8 @@ class _Caller(asyncio.Protocol):
             self.done.set_result(None)
 
 
-def _length(received: bytes) -> int:
-    """Of the whole answer in bytes: 0 while its head is not there, -1 when it comes in chunks."""
+def whole(received: bytes) -> int:
+    """Length of the whole answer in bytes: 0 while its head is not there, -1 when it comes in chunks."""
     end = received.find(b"\r\n\r\n")
     if end < 0:
         return 0

@@ -88,15 +88,11 @@ def huge(port: int, bodies: int, header: str) -> Refusals:
         writer.write(f"{_HEAD}{header}\r\n{length}\r\n\r\n".encode())
         block = b"%x\r\n%b\r\n" % (len(_BLOCK), _BLOCK) if chunked else _BLOCK
         reading = asyncio.create_task(_read(reader))
-        with contextlib.suppress(OSError):
-            for _ in range(HUGE // len(_BLOCK)):
-                writer.write(block)
-                await writer.drain()
-                await asyncio.sleep(0)
-                if reading.done():
-                    break
+        sending = asyncio.create_task(_send(writer, block, HUGE // len(_BLOCK)))
         await asyncio.wait([reading], timeout=PATIENCE)
-        return await _end(reading, writer), time.perf_counter() - begin
+        seconds = time.perf_counter() - begin
+        sending.cancel()
+        return await _end(reading, writer), seconds
 
     return asyncio.run(_all(one, bodies, AT_ONCE))
 
@@ -123,11 +119,19 @@ async def _all(one: Attacker, number: int, at_once: int) -> Refusals:
     return refusals
 
 
+async def _send(writer: asyncio.StreamWriter, block: bytes, times: int) -> None:
+    with contextlib.suppress(OSError):
+        for _ in range(times):
+            writer.write(block)
+            await writer.drain()
+            await asyncio.sleep(0)
+
+
 async def _read(reader: asyncio.StreamReader) -> bytes:
-    """All that is said until the end, or until it breaks off."""
+    """The whole answer, or what is said of it until it breaks off."""
     said = b""
     with contextlib.suppress(OSError):
-        while more := await reader.read(1 << 16):
+        while not 0 < load.whole(said) <= len(said) and (more := await reader.read(1 << 16)):
             said += more
     return said
 

@@ -28,8 +28,9 @@ from tests.served import ROOT, environment
 HEALTHY, PACE = 4, 0.05
 #: Connections of the greedy, and by how much they ask for more than there is.
 GREEDY, TIMES = 512, 3
-#: Seconds after its first byte by which a slow head is cut, and that a refusal may take at p99.
-CUT, QUICK = 11.0, 0.1
+#: Seconds after its first byte by which a slow head is cut, and that a refusal may take at p99: the server's own rest
+#: for whoever asks again at once is a part of it.
+CUT, QUICK = 11.0, 0.25
 #: MiB that the workers' memory may grow by, beside what their caches may take, and what p99 may be over that of before.
 FLAT, WORSE = 32.0, 2.0
 _MIB = 1 << 20
