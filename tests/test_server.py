@@ -163,9 +163,12 @@ def test_ctrl_c_while_it_starts_ends_it_cleanly(home: Path, after: float) -> Non
         text=True,
     )
     with process:
-        time.sleep(after)
-        process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=15)
+        try:
+            time.sleep(after)
+            process.send_signal(signal.SIGINT)
+            said, _ = process.communicate(timeout=15)
+        finally:
+            process.kill()
     assert process.returncode in (0, -signal.SIGINT)  # the latter while Python itself was still starting
     if process.returncode == 0:
         assert "Traceback" not in said
