@@ -129,6 +129,14 @@ def test_a_lost_store_is_filled_from_the_registry(line, lost, candidate):
     assert found == verdict
 
 
+@pytest.mark.parametrize("pointer", ["", '{"tag": "valua', "[]", "[" * 100_000])
+def test_a_damaged_pointer_is_written_anew(line, pointer):
+    run()
+    Path(".assay/champion.json").write_text(pointer)
+    assert run().what == "kept"
+    assert agree(line) == "1"
+
+
 @pytest.mark.parametrize("damaged", ["card.json", "model.yaml", "bundle/forest_00.txt", "bundle/manifest.json"])
 def test_a_damaged_store_is_repaired(line, damaged):
     run()
