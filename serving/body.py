@@ -51,7 +51,6 @@ class BodyReader:
             while (message := await receive())["type"] == "http.request":
                 body += message.get("body", b"")
                 if len(body) > route.most_bytes:
-                    body.clear()  # which the problem's traceback would keep while the caller reads it
                     raise too_large(route)
                 if not message.get("more_body", False):
                     return bytes(body)
@@ -62,6 +61,7 @@ class BodyReader:
                         raise _too_much()
             return None
         finally:
+            body.clear()  # which a problem's traceback would keep while the caller reads it
             self._arriving -= counted
 
 

@@ -76,18 +76,17 @@ def most_at_once(slots: Slots, others: list[str]) -> int:
         now -= caller == "a"
         slots.give_back(caller)
 
-    async def scenario() -> None:
+    async def scenario() -> int:
         greedy = [asyncio.create_task(one("a")) for _ in range(60)]
         await asyncio.sleep(0.001)
         await asyncio.gather(*(one(caller) for caller in others))
         begun.clear()
         await asyncio.sleep(0.02)
-        seen.append(max(begun))
+        most = max(begun)
         await asyncio.gather(*greedy)
+        return most
 
-    seen: list[int] = []
-    asyncio.run(scenario())
-    return seen[0]
+    return asyncio.run(scenario())
 
 
 def test_who_asks_for_more_than_there_is_gets_one_slot_at_a_time_while_others_ask():
