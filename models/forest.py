@@ -11,7 +11,7 @@ aside of the home, along every measure of the evidence, and the bag takes a clif
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -99,9 +99,13 @@ class Bag:
 
     def explained(self, matrix: np.ndarray) -> Explained:
         """Predictions, contributions and first leaves, which a walk tells all at once."""
+        return self.begin(matrix)()
+
+    def begin(self, matrix: np.ndarray) -> Callable[[], Explained]:
+        """What will be `explained`; a walk about a home alone begins at once, beside whatever the caller does."""
         if self.walk is not None:
-            return self.walk.explained(matrix, FIRST_TREES)
-        return Explained(self.contributions(matrix), self.predict(matrix), self.first_leaves(matrix))
+            return self.walk.begin(matrix, FIRST_TREES)
+        return lambda: Explained(self.contributions(matrix), self.predict(matrix), self.first_leaves(matrix))
 
     def first_leaves(self, matrix: np.ndarray) -> np.ndarray:
         """The leaf of each home in the first trees of every forest; shape (n, trees)."""

@@ -30,9 +30,9 @@ NODE = np.dtype(
         ("earlier", np.uint16),
         ("feature", np.uint16),
         ("spares", np.uint32),
-        ("share", np.float32),
     ]
 )
+EDGES = np.dtype([("share", np.float32, 2), ("passed_on", np.float32, 2)])
 #: Name -> type of the arrays, in the order of the struct in `forest.h`.
 ARRAYS: Mapping[str, Any] = {
     "slot_feature": np.int32,
@@ -44,8 +44,10 @@ ARRAYS: Mapping[str, Any] = {
     "node_start": np.int32,
     "leaf_start": np.int32,
     "nodes": NODE,
+    "edges": EDGES,
     "value": np.float64,
     "ordered": np.float64,
+    "number": np.uint16,
     "points": np.uint8,
 }
 
@@ -112,12 +114,14 @@ def _flat(text: str) -> Flat:
     value = _all(body, "leaf_value", np.float64)
     ordered = np.empty_like(value)
     ordered[shape.place] = value
+    number = np.empty(len(value), np.int64)
+    number[shape.place] = np.arange(len(value)) - np.repeat(leaf_start[:-1], leaves)
     counts = split.leaf_count
     weight = np.where(counts.sum() > 0, counts, 1)
     total = np.add.reduceat(weight, leaf_start[:-1])
     base = float((np.add.reduceat(weight * value, leaf_start[:-1]) / total).sum())
     told = np.zeros(len(slot), NODE)
-    told["slot"], told["rank"], told["feature"], told["share"] = slot, rank, split.feature, split.share
+    told["slot"], told["rank"], told["feature"] = slot, rank, split.feature
     told["child"] = np.where(split.child < 0, FIRST_LEAF + ~split.child, split.child)
     told["earlier"], told["spares"] = shape.earlier + 1, shape.spares
     arrays = {
@@ -125,8 +129,10 @@ def _flat(text: str) -> Flat:
         "node_start": start,
         "leaf_start": leaf_start,
         "nodes": told,
+        "edges": shape.edges,
         "value": value,
         "ordered": ordered,
+        "number": number,
         "points": shape.points,
     }
     typed = {name: np.ascontiguousarray(arrays[name], dtype=kind) for name, kind in ARRAYS.items()}
@@ -238,6 +244,7 @@ def _category_questions(body: str, split: _Splits, categorical: np.ndarray) -> d
 class _Shape:
     """How the trees stand: see `forest.h`; `place` is each leaf's place in its tree from left to right, absolute."""
 
+    edges: np.ndarray
     earlier: np.ndarray
     spares: np.ndarray
     points: np.ndarray
@@ -268,6 +275,13 @@ def _shape(split: _Splits, leaves: np.ndarray) -> _Shape:
 
     depth_order = np.argsort(split.within, kind="stable")  # node i of every tree before node i + 1 of any
     steps = np.split(depth_order, np.cumsum(np.bincount(split.within))[:-1]) if count else []
+    edges = np.zeros(count, EDGES)
+    edges["share"][:, 0] = split.share
+    edges["share"][:, 1] = 1 - edges["share"][:, 0]
+    for here in steps:
+        above = edges["passed_on"][up(here, np.maximum(earlier[here], 0)), earlier[here] & 1]
+        before = np.where(earlier[here] < 0, np.float32(1), above)
+        edges["passed_on"][here] = edges["share"][here] * before[:, None]
     distinct = np.zeros(count, np.int64)
     for here in steps:
         above = np.where(parent[here] < 0, 0, distinct[up(here, np.maximum(parent[here], 0))])
@@ -296,7 +310,7 @@ def _shape(split: _Splits, leaves: np.ndarray) -> _Shape:
     if leaves.max() <= BITS:
         struck = ((np.uint64(1) << under[:, 0].astype(np.uint64)) - np.uint64(1)) << first.astype(np.uint64)
         spares = ~struck.astype(np.uint32)
-    return _Shape(earlier, spares, points, place)
+    return _Shape(edges, earlier, spares, points, place)
 
 
 def _header_number(header: str, name: str) -> int:

@@ -50,12 +50,12 @@ static uint16_t rank_or_side(const forest *f, int32_t s, double x)
     return rank_of(f->thresholds + start, count, x);
 }
 
-static int32_t leaf_of(const forest *f, int32_t tree, const uint16_t *asked)
+int32_t leaf_of(const forest *f, int32_t tree, const uint16_t *asked, int32_t apart)
 {
     const node *nodes = f->nodes + f->node_start[tree];
     if (f->node_start[tree + 1] == f->node_start[tree]) return 0; /* a single leaf */
     int32_t at = 0;
-    do at = nodes[at].child[asked[nodes[at].slot] > nodes[at].rank];
+    do at = nodes[at].child[asked[nodes[at].slot * apart] > nodes[at].rank];
     while (at < FIRST_LEAF);
     return at - FIRST_LEAF;
 }
@@ -109,7 +109,7 @@ static void sum_leaves(const forest *f, const double *row, uint16_t *asked, doub
         }
         for (int i = 0; i < SIDE_BY_SIDE; i++) sum += f->value[f->leaf_start[tree + i] + at[i] - FIRST_LEAF];
     }
-    for (; tree < f->trees; tree++) sum += f->value[f->leaf_start[tree] + leaf_of(f, tree, asked)];
+    for (; tree < f->trees; tree++) sum += f->value[f->leaf_start[tree] + leaf_of(f, tree, asked, 1)];
     *told = sum;
 }
 
@@ -172,6 +172,6 @@ void leaves(const forest *bag, int32_t forests, const double *aside, const doubl
     for (int32_t i = 0; i < forests; i++) {
         step_aside(row, aside + i * bag->features, bag->features, moved);
         ask(bag + i, moved, 1, asked);
-        for (int32_t k = 0; k < trees; k++) told[i * trees + k] = (uint16_t)leaf_of(bag + i, k, asked);
+        for (int32_t k = 0; k < trees; k++) told[i * trees + k] = (uint16_t)leaf_of(bag + i, k, asked, 1);
     }
 }

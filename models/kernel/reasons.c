@@ -20,6 +20,7 @@
  * the same everywhere, alone and beside others. */
 
 #include "forest.h"
+#include "second.h"
 
 #include <math.h>
 #include <string.h>
@@ -63,68 +64,59 @@ typedef struct {
         return __builtin_shufflevector(x, x, HOMES_##R(TIMES_##N));                                                    \
     }                                                                                                                  \
                                                                                                                        \
-    static inline lanes_##R##_##N where_##R##_##N(masks_##R##_##N yes, points_##R##_##N x)                             \
+    static inline lanes_##R##_##N where_##R##_##N(masks_##R##_##N yes, lanes_##R##_##N x)                              \
     {                                                                                                                  \
-        return (lanes_##R##_##N)((masks_##R##_##N)for_all_##R##_##N(x) & yes);                                         \
+        return (lanes_##R##_##N)((masks_##R##_##N)x & yes);                                                            \
     }                                                                                                                  \
                                                                                                                        \
-    static inline lanes_##R##_##N one_of_##R##_##N(masks_##R##_##N a, points_##R##_##N of_a, masks_##R##_##N b,        \
-                                                   points_##R##_##N of_b, masks_##R##_##N c, points_##R##_##N of_c)    \
+    static inline lanes_##R##_##N either_##R##_##N(masks_##R##_##N yes, lanes_##R##_##N x, lanes_##R##_##N y)          \
     {                                                                                                                  \
-        return (lanes_##R##_##N)((masks_##R##_##N)where_##R##_##N(a, of_a) | (masks_##R##_##N)where_##R##_##N(b, of_b) \
-                                 | (masks_##R##_##N)where_##R##_##N(c, of_c));                                         \
+        return (lanes_##R##_##N)(((masks_##R##_##N)x & yes) | ((masks_##R##_##N)y & ~yes));                            \
     }                                                                                                                  \
                                                                                                                        \
     static masks_##R walk_##R##_##N(const forest *f, int32_t tree, const uint16_t *asked, const float *points,         \
                                     lanes_##R##_##N *restrict told)                                                    \
     {                                                                                                                  \
         const node *nodes = f->nodes + f->node_start[tree];                                                            \
+        const edges *below = f->edges + f->node_start[tree];                                                           \
         const int32_t count = f->node_start[tree + 1] - f->node_start[tree];                                           \
         const double *value = f->value + f->leaf_start[tree];                                                          \
         lanes_##R##_##N way[FIRST_LEAF + MOST_NODES + 1]; /* products on the way down, sums on the way up */           \
-        masks_##R##_##N passed[MOST_EDGES];               /* edge 0 stands for none above */                           \
-        points_##R##_##N inverse[MOST_EDGES], t, rest, one;                                                            \
-        float z[MOST_EDGES];                                                                                           \
-        masks_##R here = {0};                                                                                          \
+        lanes_##R##_##N undo[MOST_EDGES]; /* 1 / factor, 0 where not passed; edge 0 stands for none above */           \
+        points_##R##_##N t, rest;                                                                                      \
+        masks_##R open = {0};                                                                                          \
         memcpy(&t, points, sizeof t);                                                                                  \
         rest = 1.0f - t;                                                                                               \
-        one = t - t + 1.0f;                                                                                            \
-        inverse[0] = one;                                                                                              \
-        z[0] = 1.0f;                                                                                                   \
-        passed[0] = in_all_##R##_##N(here == 0);                                                                       \
-        way[0] = way[FIRST_LEAF] = for_all_##R##_##N(one);                                                             \
-        if (!count) here = here + FIRST_LEAF;                                                                          \
+        const lanes_##R##_##N at = for_all_##R##_##N(t), none = {0};                                                   \
+        way[0] = way[FIRST_LEAF] = undo[0] = 1.0f - none;                                                              \
+        open = ~open;                                                                                                  \
         for (int32_t i = 0; i < count; i++) {                                                                          \
             const node *n = nodes + i;                                                                                 \
             ranks_##R own;                                                                                             \
             memcpy(&own, asked + n->slot * R, sizeof own);                                                             \
-            const masks_##R goes_right = __builtin_convertvector(own > n->rank, masks_##R), at_it = here == i;         \
-            here = (at_it & ((goes_right & n->child[1]) | (~goes_right & n->child[0]))) | (~at_it & here);             \
-            const masks_##R##_##N in = passed[n->earlier], right = in_all_##R##_##N(goes_right);                       \
-            const masks_##R##_##N left_passed = in & ~right, right_passed = in & right;                                \
-            const float share = n->share, other = 1.0f - share;                                                        \
-            const points_##R##_##N above = inverse[n->earlier], left = rest * (z[2 * i + 1] = share * z[n->earlier]),  \
-                                   its = rest * (z[2 * i + 2] = other * z[n->earlier]), open_left = t + left,          \
-                                   open_right = t + its;                                                               \
-            passed[2 * i + 1] = left_passed;                                                                           \
-            passed[2 * i + 2] = right_passed;                                                                          \
-            inverse[2 * i + 1] = 1.0f / open_left;                                                                     \
-            inverse[2 * i + 2] = 1.0f / open_right;                                                                    \
-            way[n->child[0]] = way[i] * one_of_##R##_##N(left_passed, above * open_left, right_passed, above * left,   \
-                                                         ~in, one * share);                                            \
-            way[n->child[1]] = way[i] * one_of_##R##_##N(right_passed, above * open_right, left_passed, above * its,   \
-                                                         ~in, one * other);                                            \
+            const masks_##R goes_right = __builtin_convertvector(own > n->rank, masks_##R);                            \
+            open &= ~goes_right | (int32_t)n->spares;                                                                  \
+            const edges *e = below + i;                                                                                \
+            const points_##R##_##N left = rest * e->passed_on[0], its = rest * e->passed_on[1];                        \
+            const lanes_##R##_##N above = undo[n->earlier];                                                            \
+            const masks_##R##_##N right = in_all_##R##_##N(goes_right), out = above == 0.0f;                           \
+            way[n->child[0]] = way[i] * either_##R##_##N(out, e->share[0] - none,                                      \
+                                                         above * (for_all_##R##_##N(left) + where_##R##_##N(~right, at)));\
+            way[n->child[1]] = way[i] * either_##R##_##N(out, e->share[1] - none,                                      \
+                                                         above * (for_all_##R##_##N(its) + where_##R##_##N(right, at)));\
+            undo[2 * i + 1] = where_##R##_##N(~out, where_##R##_##N(~right, for_all_##R##_##N(1.0f / (t + left))));    \
+            undo[2 * i + 2] = where_##R##_##N(~out, where_##R##_##N(right, for_all_##R##_##N(1.0f / (t + its))));      \
         }                                                                                                              \
-        for (int32_t i = 0; i <= count; i++) way[FIRST_LEAF + i] *= (float)value[i];                                   \
+        float single[MOST_NODES + 1];                                                                                  \
+        for (int32_t i = 0; i <= count; i++) single[i] = (float)value[i];                                              \
+        for (int32_t i = 0; i <= count; i++) way[FIRST_LEAF + i] *= single[i];                                         \
         for (int32_t i = count - 1; i >= 0; i--) {                                                                     \
             const node *n = nodes + i;                                                                                 \
             const lanes_##R##_##N left = way[n->child[0]], right = way[n->child[1]], both = left + right;              \
             way[i] = both;                                                                                             \
-            told[n->feature] += left * where_##R##_##N(passed[2 * i + 1], inverse[2 * i + 1])                          \
-                + right * where_##R##_##N(passed[2 * i + 2], inverse[2 * i + 2])                                       \
-                - both * where_##R##_##N(passed[n->earlier], inverse[n->earlier]);                                     \
+            told[n->feature] += left * undo[2 * i + 1] + right * undo[2 * i + 2] - both * undo[n->earlier];            \
         }                                                                                                              \
-        return here - FIRST_LEAF;                                                                                      \
+        return open;                                                                                                   \
     }
 
 typedef int32_t masks_1 __attribute__((vector_size(4)));
@@ -151,71 +143,105 @@ static double weighed(const double *weights, const float *sums, int32_t points)
     return told;
 }
 
-/* One tree for as many homes as are walked side by side; their leaves go to `at`. */
+/* One tree for as many homes as are walked side by side; the leaves that stay possible for them go to `open`. */
 #define WALK_SIDE_BY_SIDE(R)                                                                                           \
     if (side_by_side == R) {                                                                                           \
-        masks_##R here = points == 4 ? walk_##R##_4(f, i, asked, q->points, (lanes_##R##_4 *)of_4)                     \
-            : points == 8            ? walk_##R##_8(f, i, asked, q->points + 4, (lanes_##R##_8 *)of_8)                 \
-                                     : walk_##R##_16(f, i, asked, q->points + 12, (lanes_##R##_16 *)of_16);            \
-        memcpy(at, &here, sizeof here);                                                                                \
+        masks_##R here = points == 4 ? walk_##R##_4(f, i, r->asked, q->points, (lanes_##R##_4 *)of_4)                  \
+            : points == 8            ? walk_##R##_8(f, i, r->asked, q->points + 4, (lanes_##R##_8 *)of_8)              \
+                                     : walk_##R##_16(f, i, r->asked, q->points + 12, (lanes_##R##_16 *)of_16);         \
+        memcpy(open, &here, sizeof here);                                                                              \
     }
 
-/* What each forest tells of up to MOST_HOMES homes: contributions, without the base, forests x homes x features;
- * predictions, forests x homes; and the leaf in the first `trees` trees, homes x forests x trees. Forest i is asked
- * about a home moved by aside[i]. Threads that are given the same `next`, 0 to begin with, share the forests: each takes
- * the next whenever it is free. Room, of each thread: `asked` for MOST_HOMES * slots ranks, `moved` for MOST_HOMES
- * homes, `sums` for MOST_HOMES * MOST_POINTS * features floats; aligned. */
-void explain(const forest *bag, int32_t forests, int32_t *next, const double *aside, const rule *q, const double *rows,
-             int32_t count, int32_t trees, uint16_t *asked, double *moved, float *sums, double *contributions,
-             double *predictions, uint16_t *leaf)
+/* Of each thread: for MOST_HOMES * slots ranks, MOST_HOMES homes, and MOST_HOMES * MOST_POINTS * features floats that
+ * begin where a cache line does. */
+typedef struct {
+    uint16_t *asked;
+    double *moved;
+    float *sums;
+} room;
+
+/* What is asked about up to MOST_HOMES homes. Forest i is asked about a home moved by aside[i]. */
+typedef struct {
+    const forest *bag;
+    const double *aside, *rows;
+    const rule *q;
+    double base;
+    int32_t forests, count, trees;
+    int32_t next; /* forest that nobody has taken: threads share them, each takes the next whenever it is free */
+    double *contributions, *predictions; /* of each forest: without the base, forests x homes x features; forests x homes */
+    uint16_t *leaf; /* in the first `trees` trees: homes x forests x trees */
+    job second;
+    const room *its; /* of the second thread */
+} question;
+
+static void walk(question *of, const room *r)
 {
-    const int32_t features = bag->features, side_by_side = count == 1 ? 1 : count <= 4 ? 4 : 8;
-    float *of_16 = sums, *of_8 = of_16 + 16 * side_by_side * features, *of_4 = of_8 + 8 * side_by_side * features;
-    for (int32_t k; (k = __atomic_fetch_add(next, 1, __ATOMIC_RELAXED)) < forests;) {
-        const forest *f = bag + k;
+    const int32_t features = of->bag->features, count = of->count;
+    const int32_t side_by_side = count == 1 ? 1 : count <= 4 ? 4 : 8;
+    const rule *q = of->q;
+    float *of_16 = r->sums, *of_8 = of_16 + 16 * side_by_side * features, *of_4 = of_8 + 8 * side_by_side * features;
+    for (int32_t k; (k = __atomic_fetch_add(&of->next, 1, __ATOMIC_RELAXED)) < of->forests;) {
+        const forest *f = of->bag + k;
         double told[MOST_HOMES] = {0};
-        for (int32_t r = 0; r < side_by_side; r++)
+        for (int32_t h = 0; h < side_by_side; h++)
             for (int32_t j = 0; j < features; j++)
-                moved[r * features + j] = rows[(r < count ? r : 0) * features + j] + aside[k * features + j];
-        ask(f, moved, side_by_side, asked);
-        memset(sums, 0, MOST_POINTS * side_by_side * features * sizeof *sums);
+                r->moved[h * features + j] = of->rows[(h < count ? h : 0) * features + j] + of->aside[k * features + j];
+        ask(f, r->moved, side_by_side, r->asked);
+        memset(r->sums, 0, MOST_POINTS * side_by_side * features * sizeof *r->sums);
         for (int32_t i = 0; i < f->trees; i++) {
-            const double *value = f->value + f->leaf_start[i];
+            const int32_t first = f->leaf_start[i];
             const int points = f->points[i];
-            int32_t at[MOST_HOMES];
+            uint32_t open[MOST_HOMES];
             WALK_SIDE_BY_SIDE(1)
             WALK_SIDE_BY_SIDE(4)
             WALK_SIDE_BY_SIDE(8)
-            for (int32_t r = 0; r < side_by_side; r++) told[r] += value[at[r]];
-            if (i < trees)
-                for (int32_t r = 0; r < count; r++) leaf[((int64_t)r * forests + k) * trees + i] = (uint16_t)at[r];
+            for (int32_t h = 0; h < side_by_side; h++) {
+                const int32_t at = f->small ? f->number[first + __builtin_ctz(open[h])]
+                                            : leaf_of(f, i, r->asked + h, side_by_side);
+                told[h] += f->value[first + at];
+                if (i < of->trees && h < count) of->leaf[((int64_t)h * of->forests + k) * of->trees + i] = (uint16_t)at;
+            }
         }
-        for (int32_t r = 0; r < count; r++) {
-            predictions[k * count + r] = told[r];
+        for (int32_t h = 0; h < count; h++) {
+            of->predictions[k * count + h] = told[h];
             for (int32_t j = 0; j < features; j++) {
-                const int32_t at = j * side_by_side + r;
+                const int32_t at = j * side_by_side + h;
                 double sum = weighed(q->weights, of_4 + 4 * at, 4);
                 sum += weighed(q->weights + 4, of_8 + 8 * at, 8);
                 sum += weighed(q->weights + 12, of_16 + 16 * at, 16);
-                contributions[((int64_t)k * count + r) * features + j] = sum;
+                of->contributions[((int64_t)k * count + h) * features + j] = sum;
             }
         }
     }
 }
 
-/* The mean over the forests, added up in their order, of what `explain` told of each. What single precision lost goes
- * to the largest contribution, so that all of them and the base are what is predicted; `told` has the base behind. */
-void mean(int32_t forests, int32_t count, int32_t features, double base, const double *contributions,
-          const double *predictions, double *told, double *predicted)
+static void walk_beside(void *of) { walk(of, ((question *)of)->its); }
+
+/* Lets the second thread begin, in its room. Until `explain` is over the question lies still, with all it points to. */
+void begin_to_explain(question *q, const room *its)
 {
-    for (int32_t r = 0; r < count; r++, told += features + 1) {
+    q->its = its;
+    q->second = (job){walk_beside, q, 0};
+    offer(&q->second);
+}
+
+/* Answers a question: of each home its contributions, with the base behind, and its prediction.
+ *
+ * Both are means over the forests, added up in their order. What single precision lost goes to the largest
+ * contribution, so that all of them and the base are what is predicted. */
+void explain(question *q, const room *own, int32_t is_begun, double *told, double *predicted)
+{
+    const int32_t forests = q->forests, count = q->count, features = q->bag->features;
+    walk(q, own);
+    if (is_begun) taken(&q->second);
+    for (int32_t h = 0; h < count; h++, told += features + 1) {
         double sum = 0.0;
-        for (int32_t k = 0; k < forests; k++) sum += predictions[k * count + r];
-        double rest = (predicted[r] = sum / forests) - (told[features] = base);
+        for (int32_t k = 0; k < forests; k++) sum += q->predictions[k * count + h];
+        double rest = (predicted[h] = sum / forests) - (told[features] = q->base);
         int32_t largest = 0;
         for (int32_t j = 0; j < features; j++) {
             double part = 0.0;
-            for (int32_t k = 0; k < forests; k++) part += contributions[((int64_t)k * count + r) * features + j];
+            for (int32_t k = 0; k < forests; k++) part += q->contributions[((int64_t)k * count + h) * features + j];
             told[j] = part / forests;
             rest -= told[j];
             if (fabs(told[j]) > fabs(told[largest])) largest = j;

@@ -6,7 +6,7 @@ import ctypes
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from threading import local
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from models.kernel.build import NoKernel, library
 from models.kernel.flat import ARRAYS, Flat
+from models.kernel.second import Job
 
 ROWS = 16  # that the kernel takes side by side
 MOST_POINTS = 28  # of the quadratures together
@@ -35,9 +36,8 @@ def kernel() -> ctypes.CDLL:
         told = ctypes.CDLL(str(library()))
     except OSError as error:
         raise NoKernel(f"the kernel can't be loaded: {error}") from error
-    for name in ("predict", "leaves", "explain", "mean"):
+    for name in ("predict", "leaves", "explain", "begin_to_explain", "choose", "begin_to_choose", "nearest", "levels"):
         getattr(told, name).restype = None
-    told.weightiest.restype = ctypes.c_int32
     return told
 
 
@@ -104,9 +104,9 @@ class Walk:
         trees = min(trees, self.shortest)
         rows = np.ascontiguousarray(matrix, dtype="float64")
         told = np.empty((len(rows), len(self.flats) * trees), dtype=np.uint16)
-        room = self._rooms()
+        asked, moved = self.room.places
         for row, one in zip(rows, told, strict=True):
-            kernel().leaves(*self._bag, at(row), trees, room.asked, room.moved, at(one))
+            kernel().leaves(*self._bag, at(row), trees, asked, moved, at(one))
         return told
 
     def contributions(self, matrix: np.ndarray) -> np.ndarray:
@@ -115,6 +115,10 @@ class Walk:
 
     def explained(self, matrix: np.ndarray, trees: int) -> Explained:
         """All that one walk tells: contributions, predictions, and the leaves as `leaves` tells them."""
+        return self.begin(matrix, trees)()
+
+    def begin(self, matrix: np.ndarray, trees: int) -> Callable[[], Explained]:
+        """What will be `explained`; about a home alone a second thread begins at once."""
         trees = min(trees, self.shortest)
         rows = np.ascontiguousarray(matrix, dtype="float64")
         told = Explained(
@@ -122,38 +126,26 @@ class Walk:
             predictions=np.empty(len(rows)),
             leaves=np.empty((len(rows), len(self.flats) * trees), dtype=np.uint16),
         )
+        if len(rows) == 1:
+            asked = _Asked(self, rows, told)
+            asked.begin()
+            return asked.answer
+        return partial(self._explain, rows, told)
+
+    def _explain(self, rows: np.ndarray, told: Explained) -> Explained:
         starts = range(0, len(rows), SIDE_BY_SIDE)
-        parts = [slice(start, start + SIDE_BY_SIDE) for start in starts]
-        if len(parts) < MANY_REASONS:
-            for part in parts:
-                self._explain(rows[part], trees, told.of(part))
+        asked = [_Asked(self, rows[s : s + SIDE_BY_SIDE], told.of(slice(s, s + SIDE_BY_SIDE))) for s in starts]
+        if len(asked) < MANY_REASONS:
+            for some in asked:
+                some.answer()
         else:
             with ThreadPoolExecutor(AT_ONCE) as pool:
-                list(pool.map(lambda part: self._explain(rows[part], trees, told.of(part)), parts))
+                list(pool.map(_Asked.answer, asked))
         return told
 
-    def _explain(self, rows: np.ndarray, trees: int, told: Explained) -> None:
-        """Of up to `SIDE_BY_SIDE` homes; one alone is told by two threads, which share the forests."""
-        count, (bag, forests, aside) = len(rows), self._bag
-        contributions, predictions = np.empty((forests, count, self.features)), np.empty((forests, count))
-        following = np.zeros(1, np.int32)
-        given = bag, forests, at(following), aside, at(_RULE), at(rows), count, trees
-        places = [at(array) for array in (contributions, predictions, told.leaves)]
-
-        def walk() -> None:
-            room = self._rooms()
-            kernel().explain(*given, room.asked, room.moved, room.walk, *places)
-
-        second = _second().submit(walk) if count == 1 and forests > 1 else None
-        walk()
-        if second is not None and not second.cancel():  # one that has not begun is not needed any more
-            second.result()
-        sums = contributions, predictions, told.contributions, told.predictions
-        kernel().mean(forests, count, self.features, ctypes.c_double(self.base), *map(at, sums))
-
     def _predict(self, rows: np.ndarray, told: np.ndarray) -> None:
-        room = self._rooms()
-        kernel().predict(*self._bag, at(rows), ctypes.c_int64(len(rows)), room.asked, room.moved, at(told))
+        asked, moved = self.room.places
+        kernel().predict(*self._bag, at(rows), ctypes.c_int64(len(rows)), asked, moved, at(told))
 
     @cached_property
     def _bag(self) -> tuple[Any, ...]:
@@ -171,20 +163,83 @@ class Walk:
         aside = np.ascontiguousarray(self.aside, dtype="float64")
         return forests, len(self.flats), _Kept(aside.ctypes.data, aside)
 
-    def _rooms(self) -> Any:
+    @property
+    def room(self) -> _Room:
         """Working space of this thread."""
-        if not hasattr(self._room, "walk"):
-            slots = max(flat.slots for flat in self.flats)
-            asked, moved = np.empty(ROWS * slots, np.uint16), np.empty(ROWS * self.features)
-            self._room.kept = asked, moved, _aligned(SIDE_BY_SIDE * MOST_POINTS * self.features)
-            self._room.asked, self._room.moved, self._room.walk = map(at, self._room.kept)
-        return self._room
+        if not hasattr(self._room, "kept"):
+            self._room.kept = _Room(self)
+        kept: _Room = self._room.kept
+        return kept
+
+    @cached_property
+    def second_room(self) -> _Room:
+        """Of the kernel's second thread."""
+        return _Room(self)
 
 
 def _side_by_side(count: int, do: Callable[[slice], None]) -> None:
     share = ROWS * -(-count // (ROWS * AT_ONCE))
     with ThreadPoolExecutor(AT_ONCE) as pool:
         list(pool.map(do, [slice(start, start + share) for start in range(0, count, share)]))
+
+
+class _Room(ctypes.Structure):
+    """Working space of one thread."""
+
+    _fields_ = [(name, _pointer) for name in ("asked", "moved", "sums")]
+
+    def __init__(self, walk: Walk) -> None:
+        slots = max(flat.slots for flat in walk.flats)
+        asked, moved = np.empty(ROWS * slots, np.uint16), np.empty(ROWS * walk.features)
+        self.kept = asked, moved, _aligned(SIDE_BY_SIDE * MOST_POINTS * walk.features)
+        super().__init__(*(array.ctypes.data for array in self.kept))
+
+    @property
+    def places(self) -> tuple[ctypes.c_void_p, ctypes.c_void_p]:
+        """Of `asked` and `moved`."""
+        return _pointer(self.asked), _pointer(self.moved)
+
+
+class _Question(ctypes.Structure):
+    _fields_ = [
+        *((name, _pointer) for name in ("bag", "aside", "rows", "rule")),
+        ("base", ctypes.c_double),
+        *((name, ctypes.c_int32) for name in ("forests", "count", "trees", "next")),
+        *((name, _pointer) for name in ("contributions", "predictions", "leaf")),
+        ("second", Job),
+        ("its", _pointer),
+    ]
+
+
+class _Asked:
+    """Up to `SIDE_BY_SIDE` homes that the forests are asked about, and all that is written to meanwhile."""
+
+    def __init__(self, walk: Walk, rows: np.ndarray, told: Explained) -> None:
+        count, (bag, forests, aside) = len(rows), walk._bag
+        contributions, predictions = np.empty((forests, count, walk.features)), np.empty((forests, count))
+        self._walk, self._told = walk, told
+        self._kept = rows, contributions, predictions, walk.second_room
+        self._question = _Question(
+            *(ctypes.addressof(bag), aside.value, rows.ctypes.data, _RULE.ctypes.data, walk.base),
+            *(forests, count, told.leaves.shape[1] // forests, 0),
+            *(contributions.ctypes.data, predictions.ctypes.data, told.leaves.ctypes.data),
+        )
+        self._begun = False
+
+    def begin(self) -> None:
+        """Lets the second thread begin."""
+        self._begun = True
+        kernel().begin_to_explain(ctypes.byref(self._question), ctypes.byref(self._kept[-1]))
+
+    def answer(self) -> Explained:
+        told, begun, self._begun = self._told, self._begun, False
+        question, room = ctypes.byref(self._question), ctypes.byref(self._walk.room)
+        kernel().explain(question, room, begun, at(told.contributions), at(told.predictions))
+        return told
+
+    def __del__(self) -> None:
+        if self._begun:  # nobody asked for the answer: the thread must not write where others do by then
+            kernel().taken(ctypes.byref(self._question.second))
 
 
 class _Kept(ctypes.c_void_p):
@@ -214,12 +269,6 @@ def _rule() -> np.ndarray:
     told = np.empty(1, np.dtype([("points", np.float32, MOST_POINTS), ("weights", np.float64, MOST_POINTS)]))
     told["points"], told["weights"] = t, np.concatenate(weights) / 2 / (1 - t)
     return told
-
-
-@cache
-def _second() -> ThreadPoolExecutor:
-    """A thread beside the one that asks about one home."""
-    return ThreadPoolExecutor(1, thread_name_prefix="kernel")
 
 
 _RULE = _rule()
