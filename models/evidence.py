@@ -11,16 +11,15 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from threading import Lock
 from typing import Any
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from models.hedonic import Homes
 from models.market import Field, Market
 from models.memory import Known, SaleMemory, by_month
+from models.near import Asked, Placed, Sold
 
 #: Sales on the map: how many, and in how many years the weight of one falls to 1/e.
 NEAREST = (
@@ -31,10 +30,7 @@ ALIKE = ((5, 2.5), (12, 2.5), (30, 2.5), (60, 0.8), (120, 0.4))  # sales of alik
 RECENT, RECENT_MONTHS = ((15, 2.5), (60, 0.4), (150, 0.25)), 9  # of the last months alone
 NTH_NEAR, NTH_ALIKE = 15, 12  # the sale whose distance says how thin the evidence is
 AROUND = 30  # sales whose homes are the surroundings
-CLOSEST = 0.3  # distance units below which nearer is not heavier
-HAIR = 1e-9  # distance units that each later sale lets an older one at the same spot stand back
 SHRINK = 10.0  # sales: what holds the level of a rare category back
-LEAF = 32  # points of a tree's leaf: hundreds are asked for at once
 OWN = 3  # the last columns: the home's own last sale, its age, months behind
 KEPT = 3  # months laid out at a time: each holds trees over all sales before it
 
@@ -143,7 +139,7 @@ class Evidence:
         nearest, far = laid.near.levels(near)
         recent, _ = laid.recent.levels(near)
         like, unlike = laid.alike.levels(alike)
-        _, around = _query(laid.around, near, AROUND)
+        _, around = laid.around.nearest(near, AROUND)
         return np.hstack(
             [
                 *(nearest, recent, far[:, :NTH_NEAR][:, -1:]),
@@ -151,45 +147,6 @@ class Evidence:
                 *(laid.known.standing[around].mean(axis=1, keepdims=True), self._facts[around].mean(axis=1)),
             ]
         )
-
-
-Asked = tuple[tuple[int, float], ...]
-
-
-@dataclass(frozen=True)
-class _Sold:
-    """Believed sales as points in a tree, with the residual of each and its age in years; shape (n,)."""
-
-    tree: cKDTree
-    residual: np.ndarray
-    years: np.ndarray
-    asked: Asked
-
-    def levels(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean residuals of the first so many of the nearest sales, the nearer and the newer counting more; shape
-        (points, asked). Then the distances of all that were looked at, ascending.
-
-        Each fading is added up once: a home's nearest sales are a part of its many nearest.
-        """
-        distance, position = _query(self.tree, points, max(count for count, _ in self.asked))
-        weights = self._fresh.take(position, axis=1) * (1 / (distance + CLOSEST))
-        sums = (weights * self.residual[position]).cumsum(axis=2)
-        last = np.minimum(self._counts, distance.shape[1]) - 1
-        return (sums[self._fading, :, last] / weights.cumsum(axis=2)[self._fading, :, last]).T, distance
-
-    @cached_property
-    def _counts(self) -> np.ndarray:
-        return np.array([count for count, _ in self.asked])
-
-    @cached_property
-    def _fading(self) -> np.ndarray:
-        """The row of `_fresh` that each level is of."""
-        return np.unique([years for _, years in self.asked], return_inverse=True)[1]
-
-    @cached_property
-    def _fresh(self) -> np.ndarray:
-        """What each sale counts for its age, by the years in which that falls to 1/e; shape (fadings, n)."""
-        return np.exp(-self.years / np.unique([years for _, years in self.asked])[:, None])
 
 
 @dataclass(frozen=True)
@@ -205,10 +162,10 @@ class _Laid:
 
     known: Known
     day: np.ndarray
-    near: _Sold
-    recent: _Sold
-    alike: _Sold
-    around: cKDTree
+    near: Sold
+    recent: Sold
+    alike: Sold
+    around: Placed
     sold: dict[str, tuple[int, ...]]
     by_category: dict[str, dict[str, float]]
 
@@ -237,8 +194,8 @@ def _lay(memory: SaleMemory, known: Known, categories: Sequence[Field]) -> _Laid
     if len(recent_at) < (enough := 2 * max(k for k, _ in RECENT)):
         recent_at = trusted[-enough:]
 
-    def sold(points: np.ndarray, at: np.ndarray, asked: Asked) -> _Sold:
-        return _Sold(_tree(points[at]), known.residual[at], (known.month - memory.month[at]) / 12, asked)
+    def sold(points: np.ndarray, at: np.ndarray, asked: Asked) -> Sold:
+        return Sold(points[at], known.residual[at], (known.month - memory.month[at]) / 12, asked)
 
     near, alike = memory.points
     homes: dict[str, list[int]] = {}
@@ -250,7 +207,7 @@ def _lay(memory: SaleMemory, known: Known, categories: Sequence[Field]) -> _Laid
         near=sold(near, trusted, NEAREST),
         recent=sold(near, recent_at, RECENT),
         alike=sold(alike, trusted, ALIKE),
-        around=_tree(near[: known.count]),
+        around=Placed(near[: known.count]),
         sold={name: tuple(sales) for name, sales in homes.items()},  # which the garbage collector need not walk
         by_category={f.name: _by_category(memory, known, f) for f in categories},
     )
@@ -261,23 +218,6 @@ def _by_category(memory: SaleMemory, known: Known, category: Field) -> dict[str,
     levels = known.residual[known.trusted]
     grouped = told.groupby(told, sort=True).indices  # without the missing ones
     return {str(name): float(levels[rows].sum() / (len(rows) + SHRINK)) for name, rows in grouped.items()}
-
-
-def _tree(points: np.ndarray) -> cKDTree:
-    """The points that have a place, in the order of time; the others are put where nobody looks.
-
-    Of two at the same spot the newer is nearer by a hair: else the tree's layout, and with it any other sale,
-    would decide which of them counts.
-    """
-    older = np.arange(len(points), 0, -1)[:, None]
-    return cKDTree(np.where(np.isfinite(points), points + HAIR * older, 1e9), leafsize=LEAF)
-
-
-def _query(tree: cKDTree, points: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Distances and positions of the k nearest, fewer where there are fewer."""
-    k = min(k, tree.n)
-    distance, position = tree.query(points, k=k if k > 1 else [1])  # a list, for one alone, keeps the shape
-    return distance, position
 
 
 def _numbers(market: Market) -> list[Field]:
