@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from models.comparables import Comparable
 from models.features import present
 from models.grid import comparables as comparables_of
+from models.grid import sought
 from models.reasons import Reason, reasons_in_money
 from models.valuer import Valuer
 
@@ -82,6 +83,7 @@ def appraise(
         return []
     explain = reasons or comparables > 0
     view = valuer.view(valuer.columns(homes), as_of, explain)
+    sales = sought(valuer, homes, view, comparables) if comparables else []  # the rest is worked out meanwhile
     values, features = valuer.told(view).tolist(), view.matrix.tolist()
     ranges = [(level, low.tolist(), high.tolist()) for level, (low, high) in valuer.ranges(view).items()]
     deviation, chance = (told.tolist() for told in valuer.certainty(view, RIGHT_WITHIN))
@@ -90,7 +92,8 @@ def appraise(
     if reasons:
         log_bases, parts = valuer.parts(view)
         why = list(map(reasons_in_money, values, log_bases.tolist(), parts))
-    beside = comparables_of(valuer, homes, view, comparables) if comparables else [()] * len(homes)
+    warned = [tuple(_warnings(valuer, home, as_of, far[i])) if warnings else () for i, home in enumerate(homes)]
+    beside = comparables_of(valuer, homes, view, sales) if comparables else [()] * len(homes)
     base_meaning = f"the typical home of {valuer.market.label} on {valuer.base_day(as_of)}"
     return [
         Appraisal(
@@ -104,10 +107,10 @@ def appraise(
             base_meaning=base_meaning,
             reasons=why[i][1],
             comparables=beside[i],
-            warnings=tuple(_warnings(valuer, home, as_of, far[i])) if warnings else (),
+            warnings=warned[i],
             features=tuple(features[i]),
         )
-        for i, home in enumerate(homes)
+        for i in range(len(homes))
     ]
 
 

@@ -8,8 +8,8 @@ Sales count less as they age.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,8 +23,7 @@ NO_LEAF = np.iinfo(np.uint16).max
 TOLD = 5  # comparables of a valuation
 
 
-@dataclass(frozen=True)
-class Comparable:
+class Comparable(NamedTuple):
     """A sale beside the home; money in the market's currency.
 
     `price`, the amounts of `adjustments` and nothing else make the home's value, to the cent.

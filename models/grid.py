@@ -7,29 +7,25 @@ Any other month is worked out when it is asked for, with the same result.
 
 from __future__ import annotations
 
-import ctypes
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from itertools import islice
-from threading import local
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from models.comparables import FADING, NO_LEAF, Comparable, leaves_of, most_comparable
-from models.kernel.walk import at, kernel
-from models.reasons import GROUP_LABELS, Line, cents_of_parts
+from models.kernel.alike import LANES, Alike, Choice
+from models.reasons import GROUP_LABELS, Line, cents_of_parts, line_of
 
 if TYPE_CHECKING:
     from models.valuer import Valuer, View
 
 #: Sales whose parts are worked out at once: it bounds the memory that laying a grid takes.
 AT_ONCE = 2000
-LANES = 32  # trees that the kernel weighs at once
-BLOCK = 64  # sales that it looks over at once
 
 
 @dataclass(frozen=True)
@@ -69,53 +65,24 @@ class Grid:
     fading: np.ndarray
     apart: np.ndarray
     groups: np.ndarray
-    _room: local = field(default_factory=local, init=False, repr=False, compare=False)
 
-    def beside(self, home: np.ndarray, own: np.ndarray, count: int) -> Beside:
-        """The sales that weigh most beside a home; equal to `most_comparable` over all believed sales but `own`.
+    @cached_property
+    def alike(self) -> Alike:
+        return Alike(self.starts, self.order, self.by_sale, self.fading)
+
+    def choice(self, home: np.ndarray, own: np.ndarray, count: int) -> Choice:
+        """Of the sales that weigh most beside a home; equal to `most_comparable` over all believed sales but `own`.
 
         Args:
             home: its leaf in each tree, uint16, shape (trees,).
         """
-        (trees, known), (_, wide) = self.order.shape, self.by_sale.shape
-        leaves = np.full(wide, NO_LEAF, dtype=np.uint16)
-        leaves[:trees] = home
-        own = np.ascontiguousarray(own, dtype=np.uint32)
-        chosen, alike = np.empty(count, np.uint32), np.empty(count)
-        (by_sale, starts, order, fading, faded), rooms = self._places, self._rooms()
-        found = kernel().weightiest(
-            *(trees, wide, known, self.starts.shape[1] - 1),
-            *(by_sale, starts, order, at(leaves), at(own), len(own)),
-            *(fading, self._newest, faded, len(self.faded), count),
-            *(*rooms, at(chosen), at(alike)),
-        )
-        positions = chosen[:found].astype(np.int64)
-        return Beside(positions, alike[:found], self.apart[positions], self.groups[positions])
+        leaves = np.full(self.by_sale.shape[1], NO_LEAF, dtype=np.uint16)
+        leaves[: len(home)] = home
+        return Choice(self.alike, leaves, own, count)
 
-    @cached_property
-    def _newest(self) -> ctypes.c_double:
-        """What the sale counts that counts most for its age."""
-        return ctypes.c_double(self.fading.max())
-
-    @cached_property
-    def _places(self) -> tuple[ctypes.c_void_p, ...]:
-        """Where the arrays lie that every call is given."""
-        return tuple(map(at, (self.by_sale, self.starts, self.order, self.fading, self.faded)))
-
-    @cached_property
-    def faded(self) -> np.ndarray:
-        """`fading` in single precision, then 0 up to a multiple of `BLOCK`."""
-        return np.pad(self.fading, (0, -len(self.fading) % BLOCK)).astype(np.float32)
-
-    def _rooms(self) -> tuple[ctypes.c_void_p, ...]:
-        """Working space of this thread."""
-        if not hasattr(self._room, "kept"):
-            sales, wide, trees = len(self.faded), self.by_sale.shape[1], len(self.order)
-            weight, rivals = np.empty(sales, np.float32), np.empty(sales + 1, np.uint32)
-            self._room.kept = weight, rivals, np.empty((2 * trees, 3)), np.empty(wide, np.float32)
-            self._room.places = tuple(map(at, self._room.kept))
-        places: tuple[ctypes.c_void_p, ...] = self._room.places
-        return places
+    def beside(self, choice: Choice) -> Beside:
+        positions, shared = choice.made()
+        return Beside(positions, shared, self.apart[positions], self.groups[positions])
 
 
 def lay_grid(valuer: Valuer) -> Grid:
@@ -139,29 +106,44 @@ def lay_grid(valuer: Valuer) -> Grid:
     return Grid(month, starts, np.array(order), by_sale, _fading(valuer, month), apart, groups)
 
 
+def sought(valuer: Valuer, homes: Sequence[Mapping[str, Any]], view: View, count: int) -> list[Choice | Beside]:
+    """For each home the sales that weigh most beside it, chosen or to be chosen; for a home alone the kernel's second
+    thread begins, and works on while the caller does something else.
+
+    Args:
+        view: of these homes on one day.
+    """
+    found = [_sought(valuer, home, view, i, count) for i, home in enumerate(homes)]
+    if len(found) == 1 and isinstance(found[0], Choice):
+        found[0].begin()
+    return found
+
+
 def comparables(
-    valuer: Valuer, homes: Sequence[Mapping[str, Any]], view: View, count: int
+    valuer: Valuer, homes: Sequence[Mapping[str, Any]], view: View, sought: Sequence[Choice | Beside]
 ) -> list[tuple[Comparable, ...]]:
-    """For each home the sales that weigh most beside it, and what tells each from the home.
+    """For each home its comparable sales, and what tells each from the home.
 
     Args:
         view: of these homes on one day, which the sales are valued for too.
+        sought: what `sought` tells of them.
     """
     memory, level = valuer.memory, float(view.level[0])
-    found = [_beside(valuer, home, view, i, count) for i, home in enumerate(homes)]
+    value, log_value, ours = valuer.told(view), view.log_value, _by_group(valuer, valuer.amounts(view)[1])
+    found = [valuer.grid.beside(one) if isinstance(one, Choice) and valuer.grid else one for one in sought]
     chosen, alike, log_apart, groups = (
         np.concatenate([getattr(beside, name) for beside in found]) for name in ("chosen", "alike", "apart", "groups")
     )
     numbers = [len(beside.chosen) for beside in found]
     whose = np.repeat(np.arange(len(homes)), numbers)
     moved = level - memory.index(int(view.months[0])).level(memory.sale_day[chosen])
-    differs = _by_group(valuer, valuer.amounts(view)[1])[whose] - groups
+    differs = ours[whose] - groups
     differs[:, valuer.groups.index("market")] += moved
     explained = level + log_apart - moved
     day, price, alike, since, apart, theirs = (
         column.tolist() for column in (memory.sale_day[chosen], memory.price[chosen], alike, moved, differs, explained)
     )
-    value, log_value = valuer.told(view)[whose].tolist(), view.log_value[whose].tolist()
+    value, log_value = value[whose].tolist(), log_value[whose].tolist()
     away = _kilometres(valuer, homes, whose, chosen)
     told = (
         Comparable(
@@ -181,7 +163,7 @@ def comparables(
     return [tuple(islice(told, number)) for number in numbers]
 
 
-def _beside(valuer: Valuer, home: Mapping[str, Any], view: View, i: int, count: int) -> Beside:
+def _sought(valuer: Valuer, home: Mapping[str, Any], view: View, i: int, count: int) -> Choice | Beside:
     month, day = int(view.months[i]), view.days[i]
     if view.explained is None:
         leaves = leaves_of(valuer.bag, view.matrix[[i]])[:, 0]
@@ -190,7 +172,7 @@ def _beside(valuer: Valuer, home: Mapping[str, Any], view: View, i: int, count: 
     grid, known = valuer.grid, valuer.evidence.laid(month)
     own = np.array(known.sales_of(home.get("property_id")), dtype=np.int64)
     if grid is not None and grid.month == month:
-        return grid.beside(leaves, own, count)
+        return grid.choice(leaves, own, count)
     among = known.known.trusted
     among = among[~np.isin(among, own)]
     years = (_first_day(month) - valuer.memory.day) / 365.25
@@ -232,7 +214,8 @@ def _adjustments(
     """
     cents, rest = cents_of_parts(price, math.exp(log_value), apart, (price, value))
     names = (*groups, "unexplained", "rounding")
-    return tuple([Line(name, GROUP_LABELS[name], c / 100) for name, c in zip(names, (*cents, rest), strict=True)])
+    told = zip(names, map(GROUP_LABELS.__getitem__, names), [c / 100 for c in (*cents, rest)], strict=True)
+    return tuple(map(line_of, told))
 
 
 def _kilometres(

@@ -22,7 +22,7 @@ from models.hedonic import Homes
 from models.kernel.walk import Explained
 from models.market import Market
 from models.memory import SaleMemory, by_month, month_period
-from models.reasons import Part
+from models.reasons import Part, part_of
 from models.start import starting_point
 from models.track import Track, places_of
 from models.training import learn
@@ -77,6 +77,16 @@ class View:
     def log_value(self) -> np.ndarray:
         """Before rounding, shape (n,)."""
         return self.level + self.standing + (self.drift + self.local_drift + self.steepness * self.standing)
+
+    @cached_property
+    def amounts(self) -> tuple[np.ndarray, np.ndarray]:
+        """What leads from the level of the day to each log value: the mean forest's base, shape (n,), and all parts
+        but the index, in log price, shape (n, parts); only of a view that is explained."""
+        assert self.explained is not None
+        later, told = (self.drift, self.local_drift, self.steepness * self.standing), self.explained.contributions
+        parts = np.column_stack([*later, told[:, :-1]])
+        parts[:, len(later) : len(later) + self.facts.shape[1]] += self.facts
+        return told[:, -1], parts
 
 
 @dataclass(frozen=True)
@@ -171,11 +181,12 @@ class Valuer:
         known = homes[PROPERTY] if PROPERTY in homes else [None] * count
         raw, months = self.memory.terms.raw(columns), self.memory.months(days)
         matrix = np.hstack([self.features.facts(columns), self.evidence.of(columns, raw, known, days)])
+        begun = self.bag.begin(matrix) if explain else None  # by another thread, while this one works the rest out
         level, facts = starting_point(self.memory, raw, days)
         drift, local_drift, steepness = self._drift(columns, months)
-        explained = self.bag.explained(matrix) if explain else None
-        forests = self.bag.predict(matrix) if explained is None else explained.predictions
         spread = self.spread.of(matrix)
+        explained = None if begun is None else begun()
+        forests = self.bag.predict(matrix) if explained is None else explained.predictions
         return View(days, months, matrix, level, facts, forests, drift, local_drift, steepness, spread, explained)
 
     def with_facts(self, view: View, homes: Homes) -> View:
@@ -221,19 +232,14 @@ class Valuer:
             level[rows] = self.memory.index(month).level(days[rows])
         moved = (view.level - level).tolist()
         parts = tuple(
-            (Part("index", f"Market since {day}", "market", move), *map(Part, *self._metas, own))
+            (Part("index", f"Market since {day}", "market", move), *map(part_of, zip(*self._metas, own, strict=True)))
             for day, move, own in zip(first, moved, amounts.tolist(), strict=True)
         )
         return level + base, parts
 
     def amounts(self, view: View) -> tuple[np.ndarray, np.ndarray]:
-        """What leads from the level of the day to each log value: the mean forest's base, shape (n,), and all parts
-        but the index, in log price, shape (n, parts)."""
-        explained = view.explained or self.bag.explained(view.matrix)
-        contributions = explained.contributions.copy()
-        contributions[:, : len(self.market.fields)] += view.facts
-        later = (view.drift, view.local_drift, view.steepness * view.standing)
-        return contributions[:, -1], np.column_stack([*later, contributions[:, :-1]])
+        """As the view has them, explained now if it was not."""
+        return (view if view.explained else replace(view, explained=self.bag.explained(view.matrix))).amounts
 
     def base_day(self, as_of: date) -> date:
         """The day of the base of a value told for that day."""

@@ -1,18 +1,24 @@
 /* The sales that weigh most beside a home, found without weighing all.
  *
- * Every deciding tree gives each sale in the home's leaf 1 / (sales there). Small leaves give much and come first:
- * once what the rest could still add decides nothing, some sales are left. These are weighed roughly, in vectors, and
- * the few that could still win to the end, tree by tree in the order of the trees: weights have the bits of a full
- * count. What is rough is of single precision, and a thousandth beside the point never decides. */
+ * Every deciding tree gives each sale in the home's leaf 1 / (sales there). Small leaves give much and come first. Now
+ * and then those who lead are weighed in all trees: whoever can't reach what these weigh can't be among the chosen. As
+ * sales fade with age, the oldest are left first, and what lists of them there are is read from its end no further than
+ * that. The sales that are left over are weighed roughly, in vectors, and the few that could still win to the end, tree
+ * by tree in the order of the trees: weights have the bits of a full count. What is rough is of single precision, and a
+ * thousandth beside the point never decides. */
+
+#include "second.h"
 
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define FEW 700       /* sales that are weighed roughly at once */
 #define ROUGH 0.999f  /* of a bar: what is below it is below the bar, however it was rounded */
-#define FIRST_LOOK 32 /* trees after which leaders are looked for; then after thrice as many */
+#define FIRST_LOOK 32 /* trees after which leaders are looked for; then after twice as many */
+#define LOOKS 32      /* more than there can be */
+#define LEAVE 0.9f    /* of a bar, below which those are left who could gain no more: sooner, too many of them are weighed */
+#define LEADERS 3     /* beside as many as are chosen: what leads so far need not lead in the end */
 #define FETCHED 256   /* sales of a list that are fetched before it is read */
 #define AHEAD 4       /* sales whose leaves are fetched meanwhile */
 #define SIZES 512     /* of leaves that are told apart, 16 an octave */
@@ -96,27 +102,33 @@ static void by_size(const share *all, int32_t trees, share *sorted)
     for (int32_t t = 0; t < trees; t++) sorted[start[size_of(all[t].count)]++] = all[t];
 }
 
-/* The least that the k sales weigh in the end that have most so far; 0 where there are fewer. */
-static float what_leaders_weigh(const float *weight, const float *faded, int32_t sales, int32_t k, const float *each,
-                                int32_t wide, const uint16_t *leaves, const uint16_t *home, double *top, uint32_t *who,
-                                double *with)
+/* What the k-th weighs in the end of those that lead so far; 0 where there are fewer. `lead` is what the last of them
+ * weighs so far: in later looks all weigh as much. */
+static float what_leaders_weigh(float *lead, const float *weight, const float *faded, int32_t sales, int32_t k, const float *each,
+                                int32_t wide, const uint16_t *leaves, const uint16_t *home)
 {
-    int32_t leaders = 0;
-    float bar = 0.0f;
+    const int32_t most = k + LEADERS;
+    double top[most], with[most];
+    uint32_t who[most];
+    int32_t leaders = 0, told = 0;
+    float bar = *lead;
     for (int32_t i = 0; i < sales; i += BLOCK) {
         int32_t any = 0;
         for (int32_t j = i; j < i + BLOCK; j++) any |= weight[j] * faded[j] > bar;
         for (int32_t j = i; any && j < i + BLOCK; j++) {
             if (weight[j] * faded[j] <= bar) continue;
-            leaders = place(weight[j] * faded[j], j, leaders, k, top, who, with, 0.0);
-            if (leaders == k) bar = top[k - 1];
+            leaders = place(weight[j] * faded[j], j, leaders, most, top, who, with, 0.0);
+            if (leaders == most) bar = top[most - 1];
         }
     }
     if (leaders < k) return 0.0f;
-    float least = INFINITY;
-    for (int32_t i = 0; i < k; i++)
-        least = fminf(least, weigh_roughly(each, wide, leaves + (int64_t)who[i] * wide, home) * faded[who[i]]);
-    return least * ROUGH;
+    if (leaders == most) *lead = bar * ROUGH;
+    for (int32_t i = 0; i < leaders; i++) {
+        const uint32_t sale = who[i];
+        const double full = weigh_roughly(each, wide, leaves + (int64_t)sale * wide, home) * faded[sale];
+        told = place(full, sale, told, k, top, who, with, 0.0);
+    }
+    return (float)top[k - 1] * ROUGH;
 }
 
 /* Whether a sale that some leaf has shown could be among the k. */
@@ -125,18 +137,48 @@ static int32_t can_win(float weight, float more, float faded, float bar)
     return (weight > 1e-20f) & ((weight + more) * faded >= bar * ROUGH);
 }
 
-/* Positions of up to k sales, the weightiest first and of equals the earlier; returns how many.
- *
- * leaves: sales x wide, of each sale its leaf in every tree, then what is no leaf. starts: trees x (most_leaves + 1),
- * into a tree's row of `order`, which has `known` sales leaf by leaf. home: the home's leaf in each tree, then what is
- * no leaf of anybody, wide. own: sales that don't count. fading: of all sales, at most `newest`; faded: the same, then 0
- * up to `sales`, a whole number of blocks. weight, rivals, shares, each: room for sales, one more, 2 * trees and wide. */
-int32_t weightiest(int32_t trees, int32_t wide, int32_t known, int32_t most_leaves, const uint16_t *leaves,
-                   const int32_t *starts, const uint32_t *order, const uint16_t *home, const uint32_t *own,
-                   int32_t owned, const double *fading, double newest, const float *faded, int32_t sales, int32_t k,
-                   float *weight, uint32_t *rivals, void *shares, float *each, uint32_t *chosen, double *shared)
+/* The sales of a month: `trees` deciding trees, of which none has more than `most_leaves`, and `known` believed sales. */
+typedef struct {
+    int32_t trees, wide, known, most_leaves, sales; /* sales: a whole number of blocks */
+    const uint16_t *leaves; /* sales x wide: of each its leaf in every tree, then what is no leaf */
+    const int32_t *starts;  /* trees x (most_leaves + 1): into a tree's row of `order` */
+    const uint32_t *order;  /* trees x known: leaf by leaf */
+    const double *fading;   /* what each counts for its age; they stand in the order of time */
+    const float *faded;     /* the same, then 0 */
+} grid;
+
+/* What is asked about one home, whose leaf in each tree is in `home`, then what is no leaf of anybody. */
+typedef struct {
+    const grid *of;
+    const uint16_t *home; /* wide */
+    const uint32_t *own;  /* sales that don't count */
+    int32_t owned, most;  /* that are chosen */
+    /* room: of each sale, one more, 2 * trees and wide */
+    float *weight;
+    uint32_t *rivals;
+    share *shares;
+    float *each;
+    uint32_t *chosen; /* the weightiest first and of equals the earlier */
+    double *shared;   /* the share of trees that can't tell each from the home */
+    int32_t found;
+    job second;
+} choice;
+
+static void weightiest(void *asked)
 {
-    share *all = shares, *sorted = all + trees;
+    choice *c = asked;
+    const grid *g = c->of;
+    const int32_t trees = g->trees, wide = g->wide, known = g->known, most_leaves = g->most_leaves, sales = g->sales;
+    const int32_t owned = c->owned, k = c->most;
+    const uint16_t *leaves = g->leaves, *home = c->home;
+    const int32_t *starts = g->starts;
+    const uint32_t *order = g->order, *own = c->own;
+    const double *fading = g->fading;
+    const float *faded = g->faded;
+    float *weight = c->weight, *each = c->each;
+    uint32_t *rivals = c->rivals, *chosen = c->chosen;
+    double *shared = c->shared;
+    share *all = c->shares, *sorted = all + trees;
     double left = 0.0;
     memset(each, 0, wide * sizeof *each);
     for (int32_t t = 0; t < trees; t++) {
@@ -156,41 +198,42 @@ int32_t weightiest(int32_t trees, int32_t wide, int32_t known, int32_t most_leav
     by_size(all, trees, sorted);
     memset(weight, 0, sales * sizeof *weight);
 
-    double top[k], common;
-    float bar = 0.0f, more = 0.0f;
-    int32_t done = 0, look = FIRST_LOOK, count = 0;
-    while (done < trees) {
+    int32_t dated = sales; /* without the places that only fill the last block */
+    while (dated > 0 && !(faded[dated - 1] > 0.0f)) dated--;
+
+    /* At each look some of the oldest sales that still count are left: of those before from[i] and not before
+     * from[i - 1] none can gain more than more[i] any more. */
+    int32_t from[LOOKS], looks = 0, counted = 0, done = 0, look = FIRST_LOOK;
+    float more[LOOKS], bar = 0.0f, lead = 0.0f;
+    while (counted < dated) {
         const share *s = sorted + done++;
         const float given = (float)s->each;
-        const share *soon = done + 1 < trees ? s + 2 : s; /* lists lie apart: their beginnings would be waited for */
-        for (int32_t i = 0; i < FETCHED; i += 16) __builtin_prefetch(soon->sales + i);
-        for (int32_t i = 0; i < s->count; i++) weight[s->sales[i]] += given;
+        const share *soon = done + 1 < trees ? s + 2 : s; /* lists lie apart: their ends would be waited for */
+        for (int32_t i = 1; i <= FETCHED; i += 16) __builtin_prefetch(soon->sales + soon->count - i);
+        for (int32_t i = s->count - 1; i >= 0 && (int32_t)s->sales[i] >= counted; i--) weight[s->sales[i]] += given;
         left -= s->each;
-        more = done < trees ? (float)(left > 0.0 ? left : 0.0) + 1e-6f : 0.0f;
-        const int look_now = done == look, count_now = done >= count && more * newest < bar;
-        if (done < trees && !look_now && !count_now) continue;
+        more[looks] = done < trees ? (float)(left > 0.0 ? left : 0.0) + 1e-6f : 0.0f;
+        if (done < trees && done < look && more[looks] * faded[dated - 1] >= bar * LEAVE) continue;
         for (int32_t i = 0; i < owned; i++) weight[own[i]] = 0.0f;
-        if (look_now) { /* whoever leads now: nobody who can't reach what these weigh in the end can be among the k */
-            bar = fmaxf(bar,
-                        what_leaders_weigh(weight, faded, sales, k, each, wide, leaves, home, top, chosen, shared));
-            look *= 3;
-        }
-        if (count_now) { /* no sale that no leaf has shown yet can win any more */
-            int32_t left_over = 0;
-            for (int32_t i = 0; i < sales; i++) left_over += (weight[i] + more) * faded[i] >= bar;
-            if (left_over <= FEW) break;
-            count = done + done / 4;
-        }
+        bar = fmaxf(bar, what_leaders_weigh(&lead, weight, faded, sales, k, each, wide, leaves, home));
+        /* Whom no leaf has shown by now, and who is so old that all the rest is too little, can't be among the k. */
+        for (int32_t step = 1 << 30; step; step /= 2)
+            if (step <= dated - counted && more[looks] * faded[counted + step - 1] < bar * LEAVE) counted += step;
+        if (done == trees) counted = dated;
+        from[looks++] = counted;
+        look *= 2;
     }
     int32_t many = 0, told = 0;
-    for (int32_t i = 0; i < sales; i += BLOCK) {
+    for (int32_t i = 0, now = 0; i < sales && looks; i += BLOCK) {
+        while (now < looks - 1 && i >= from[now]) now++;
         int32_t any = 0;
-        for (int32_t j = i; j < i + BLOCK; j++) any |= can_win(weight[j], more, faded[j], bar);
+        for (int32_t j = i; j < i + BLOCK; j++) any |= can_win(weight[j], more[now], faded[j], bar);
         for (int32_t j = i; any && j < i + BLOCK; j++) {
             rivals[many] = j;
-            many += can_win(weight[j], more, faded[j], bar);
+            many += can_win(weight[j], more[now], faded[j], bar);
         }
     }
+    double top[k], common;
     for (int32_t i = 0; i < many; i++) {
         const uint32_t sale = rivals[i], soon = rivals[i + AHEAD < many ? i + AHEAD : i];
         for (int32_t t = 0; t < wide; t += 32) __builtin_prefetch(leaves + (int64_t)soon * wide + t);
@@ -200,5 +243,17 @@ int32_t weightiest(int32_t trees, int32_t wide, int32_t known, int32_t most_leav
         const double full = weigh(all, trees, its, home, &common) * fading[sale];
         if (full > 0.0) told = place(full, sale, told, k, top, chosen, shared, common / trees);
     }
-    return told;
+    c->found = told;
+}
+
+/* Lets the second thread choose. Until `choose` is over the choice lies still, with all it points to. */
+void begin_to_choose(choice *c)
+{
+    c->second = (job){weightiest, c, 0};
+    offer(&c->second);
+}
+
+void choose(choice *c, int32_t is_begun)
+{
+    if (!is_begun || !taken(&c->second)) weightiest(c);
 }
