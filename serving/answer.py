@@ -75,7 +75,7 @@ def _canonical(champion: Champion, home: Mapping[str, Any], as_of: str) -> bytes
 
 
 def lines(told: Iterable[Line]) -> list[dict[str, Any]]:
-    return [{"name": line.name, "label": line.label, "amount": line.amount} for line in told]
+    return [{"name": name, "label": label, "amount": amount} for name, label, amount in told]
 
 
 def money(amount: float) -> float | int:

@@ -21,6 +21,9 @@ from serving.layouts import Layouts
 LOOK = 0.2
 #: Seconds after which a version that was refused is tried again though nothing has changed.
 AGAIN = 60.0
+#: Objects that a worker makes, and still holds, between two searches for circles: more than eight answers hold while
+#: they are worked out.
+SELDOM = 5000
 
 Promoted = tuple[Pointer, bytes]
 
@@ -95,6 +98,7 @@ class Holder:
         if before is None:
             gc.collect()
             gc.freeze()  # what a worker has imported stays: collections that walk it cost tenths of a second
+            gc.set_threshold(SELDOM)
 
     def _refuse(self, what: Promoted | str, why: str) -> None:
         if self._refused and self._refused[0] == what and self._still_refused():

@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 
 from uvicorn.protocols.http import auto
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 #: Seconds in which a whole head must have arrived, from the first byte or from connecting.
@@ -40,6 +40,37 @@ def bound_bentoml() -> None:
     no caller's own word for where he comes from is believed."""
     auto.AutoHTTPProtocol = BoundedProtocol
     os.environ.setdefault("FORWARDED_ALLOW_IPS", "")
+
+
+class OnePiece(RequestResponseCycle):
+    """Writes a reply whose length is known in one piece: a head that goes ahead costs another system call, here and
+    where it is read."""
+
+    _head = b""
+
+    async def send(self, message: Any) -> None:
+        if not self.response_started and self._holds_back(message):
+            return
+        if self._head:
+            message = {**message, "body": self._head + message.get("body", b"")}
+            self._head = b""
+        await super().send(message)
+
+    def _holds_back(self, message: Any) -> bool:
+        """Whether it is a head that waits for its body; whatever is out of the ordinary, uvicorn writes itself."""
+        headers = [*self.default_headers, *message.get("headers", ())]
+        told = dict(headers)
+        if b"content-length" not in told or b"connection" in told or not self.keep_alive:
+            return False
+        lines = [STATUS_LINE[message["status"]]]
+        for name, value in headers:
+            lines += name, b": ", value, b"\r\n"
+        head = b"".join((*lines, b"\r\n"))
+        if self.scope["method"] == "HEAD" or head.count(b"\n") != len(headers) + 2:
+            return False
+        self._head, self.expected_content_length = head, len(head) + int(told[b"content-length"])
+        self.response_started, self.waiting_for_100_continue, self.chunked_encoding = True, False, False
+        return True
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -96,6 +127,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._since = None
         if self._leaving:
             self.cycle.keep_alive = False
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        cycle.__class__ = OnePiece
+        super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
         refused = self.cycle.scope["state"].get("come_again", False)
