@@ -208,9 +208,15 @@ def test_a_stage_depends_on_exactly_the_code_it_runs(stage: str) -> None:
 
 
 def test_a_file_that_code_reads_beside_itself_is_a_dependency_too() -> None:
-    """Suites and templates decide the outcome as much as the code does."""
+    """Suites, templates and the kernel decide the outcome as much as the code does."""
     beside = {p.as_posix() for p in project_files("expectations/*") if p.suffix not in (".py", ".md")}
     assert beside <= set(STAGES["validate"]["deps"])
+    kernel = {p.as_posix() for p in project_files("models/kernel/*") if p.suffix in (".c", ".h")}
+    assert [
+        name
+        for name, stage in STAGES.items()
+        if "models/kernel/build.py" in stage["deps"] and not kernel <= set(stage["deps"])
+    ] == []
 
 
 def test_each_stage_says_what_it_does_and_runs_its_own_file() -> None:
