@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from hashlib import sha256
@@ -18,8 +17,7 @@ from models.reasons import Line, Reason
 from serving.champion import Champion
 from serving.parts import ALL, Parts
 
-#: orjson writes 1e-7 where Python writes 1e-07; a number of this kind, or a text that looks like it.
-_WRITTEN_OTHERWISE = re.compile(rb"\de|0\.000|\x7f")
+_DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
 
 
 def answer(champion: Champion, told_id: str, as_of: date, appraisal: Appraisal, parts: Parts = ALL) -> dict[str, Any]:
@@ -67,11 +65,16 @@ def identity(champion: Champion, home: Mapping[str, Any], as_of: date) -> str:
 def _canonical(champion: Champion, home: Mapping[str, Any], as_of: str) -> bytes:
     """As `json.dumps` writes it, keys sorted and without spaces; by orjson where both write the same."""
     quick = orjson.dumps(home, option=orjson.OPT_SORT_KEYS)
-    if quick.isascii() and not _WRITTEN_OTHERWISE.search(quick):
+    if quick.isascii() and not _is_written_otherwise(quick):
         start, end = f'{{"as_of":"{as_of}","home":', f',"memory":"{champion.memory}","model":"{champion.digest}"}}'
         return b"".join((start.encode(), quick, end.encode()))
     told = {"home": dict(home), "as_of": as_of, "model": champion.digest, "memory": champion.memory}
     return json.dumps(told, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _is_written_otherwise(quick: bytes) -> bool:
+    """Whether there is a number such as 1e-7, which Python writes 1e-07, or a text that looks like it."""
+    return b"0e" in quick.translate(_DIGITS) or b"0.000" in quick or b"\x7f" in quick
 
 
 def lines(told: Iterable[Line]) -> list[dict[str, Any]]:

@@ -7,7 +7,6 @@ are not finite, so that the check of the field can name it.
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 import orjson
@@ -16,8 +15,11 @@ from serving.problems import Problem
 
 #: No figure about a home needs more; longer ones cost quadratic time to read.
 LONGEST_NUMBER = 40
-#: Numbers that orjson reads otherwise than Python does, or that may be longer than is read here.
-_UNUSUAL = re.compile(rb"\d{19}|[-+.\deE]{41}")
+#: Numbers that orjson reads otherwise than Python does have so many digits in a row.
+_MOST_DIGITS = b"0" * 19
+_DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
+#: What else is in a number becomes a digit too.
+_IN_NUMBERS = bytes.maketrans(b"-+.eE123456789", b"0" * 14)
 
 
 def read_object(body: bytes) -> dict[str, Any]:
@@ -44,7 +46,14 @@ def _quickly(body: bytes) -> Any:
         read = orjson.loads(body)
     except orjson.JSONDecodeError:
         return None
-    return read if body.count(b":") == _keys(read) and not _UNUSUAL.search(body) else None
+    return read if body.count(b":") == _keys(read) and not _is_unusual(body) else None
+
+
+def _is_unusual(body: bytes) -> bool:
+    """Whether a number is one that orjson reads otherwise than Python does, or may be longer than is read here."""
+    if _MOST_DIGITS in body.translate(_DIGITS):
+        return True
+    return b"0" * (LONGEST_NUMBER + 1) in body.translate(_IN_NUMBERS)
 
 
 def _keys(read: Any) -> int:

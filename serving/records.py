@@ -37,6 +37,7 @@ _counted: dict[tuple[str, int | None], Any] = {}
 _refused: dict[str, Any] = {}
 _timed: dict[str, Any] = {}
 _valued: dict[tuple[str, bool], Any] = {}
+_told_waiting: dict[str, int] = {}
 
 
 def start() -> None:
@@ -171,7 +172,9 @@ def finished(notes: Notes, route: str, status: int | None, scope: Scope) -> None
 def slots_taken(lane: str, used: int, waiting: int) -> None:
     """How much goes on in one lane of this worker."""
     metrics.SLOTS_USED[lane].set(used)
-    metrics.WAITING[lane].set(waiting)
+    if _told_waiting.get(lane) != waiting:  # nearly always nobody does
+        _told_waiting[lane] = waiting
+        metrics.WAITING[lane].set(waiting)
 
 
 def degraded() -> list[str]:
