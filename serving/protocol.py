@@ -58,7 +58,7 @@ class OnePiece(RequestResponseCycle):
 
     def _holds_back(self, message: Any) -> bool:
         """Whether it is a head that waits for its body; whatever is out of the ordinary, uvicorn writes itself."""
-        headers = [*self.default_headers, *message.get("headers", ())]
+        headers = [(name.lower(), value) for name, value in (*self.default_headers, *message.get("headers", ()))]
         told = dict(headers)
         if b"content-length" not in told or b"connection" in told or not self.keep_alive:
             return False
