@@ -91,7 +91,7 @@ def appraise(
     why: Sequence[tuple[float, tuple[Reason, ...]]] = [(0.0, ())] * len(homes)
     if reasons:
         log_bases, parts = valuer.parts(view)
-        why = list(map(reasons_in_money, values, log_bases.tolist(), parts))
+        why = reasons_in_money(values, log_bases.tolist(), parts)
     warned = [tuple(_warnings(valuer, home, as_of, far[i])) if warnings else () for i, home in enumerate(homes)]
     beside = comparables_of(valuer, homes, view, sales) if comparables else [()] * len(homes)
     base_meaning = f"the typical home of {valuer.market.label} on {valuer.base_day(as_of)}"

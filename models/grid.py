@@ -140,10 +140,12 @@ def comparables(
     differs = ours[whose] - groups
     differs[:, valuer.groups.index("market")] += moved
     explained = level + log_apart - moved
-    day, price, alike, since, apart, theirs = (
-        column.tolist() for column in (memory.sale_day[chosen], memory.price[chosen], alike, moved, differs, explained)
+    day, price, alike, since, theirs = (
+        column.tolist() for column in (memory.sale_day[chosen], memory.price[chosen], alike, moved, explained)
     )
-    value, log_value = value[whose].tolist(), log_value[whose].tolist()
+    unexplained = [log - math.log(paid) for log, paid in zip(theirs, price, strict=True)]
+    ends = value[whose].tolist(), [math.exp(log) for log in log_value[whose].tolist()]
+    lines = _adjustments(valuer.groups, price, *ends, np.column_stack([differs, unexplained]))
     away = _kilometres(valuer, homes, whose, chosen)
     told = (
         Comparable(
@@ -154,9 +156,7 @@ def comparables(
             time_adjusted=round(price[j] * math.exp(since[j]), 2),
             distance_km=away[j],
             alike=round(alike[j], 4),
-            adjustments=_adjustments(
-                valuer.groups, price[j], value[j], log_value[j], [*apart[j], theirs[j] - math.log(price[j])]
-            ),
+            adjustments=lines[j],
         )
         for j, position in enumerate(chosen.tolist())
     )
@@ -205,17 +205,18 @@ def _first_day(month: int) -> float:
 
 
 def _adjustments(
-    groups: Sequence[str], price: float, value: float, log_value: float, apart: Sequence[float]
-) -> tuple[Line, ...]:
-    """From the price to the home's value.
+    groups: Sequence[str], price: Sequence[float], told: Sequence[float], value: Sequence[float], apart: np.ndarray
+) -> list[tuple[Line, ...]]:
+    """For each sale the lines from its price to the home's value.
 
     Args:
-        apart: group by group what differs, with the market since; last what was never explained.
+        told, value: the home's, as it is told and before rounding.
+        apart: group by group what differs, with the market since; last what was never explained; shape (sales, parts).
     """
-    cents, rest = cents_of_parts(price, math.exp(log_value), apart, (price, value))
+    cents = cents_of_parts(price, value, apart, (price, told)) / 100
     names = (*groups, "unexplained", "rounding")
-    told = zip(names, map(GROUP_LABELS.__getitem__, names), [c / 100 for c in (*cents, rest)], strict=True)
-    return tuple(map(line_of, told))
+    labels = [GROUP_LABELS[name] for name in names]
+    return [tuple(map(line_of, zip(names, labels, own, strict=True))) for own in cents.tolist()]
 
 
 def _kilometres(

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
+
 #: What parts are told under, in words that people use.
 GROUP_LABELS = {
     "location": "Location",
@@ -62,7 +64,7 @@ part_of: Callable[[Iterable[Any]], Part] = partial(tuple.__new__, Part)
 line_of: Callable[[Iterable[Any]], Line] = partial(tuple.__new__, Line)
 
 #: What a line is sorted by, first its size: the largest first, then by name; and last its amount.
-_Cents = tuple[int, str, str, int]
+_Cents = tuple[float, str, str, float]
 
 
 def log_mean(a: float, b: float) -> float:
@@ -71,38 +73,49 @@ def log_mean(a: float, b: float) -> float:
 
 
 def cents_of_parts(
-    start: float, end: float, parts: Sequence[float], told: tuple[float, float]
-) -> tuple[list[int], int]:
-    """Each part's cents on the way from `start` to `end`, and what rounding leaves over.
+    start: Sequence[float], end: Sequence[float], parts: np.ndarray, told: tuple[Sequence[float], Sequence[float]]
+) -> np.ndarray:
+    """Each part's cents on the way from `start` to `end`, and last what rounding leaves over; shape (n, parts + 1).
 
     Args:
-        start, end: unrounded money; `end` is `start` times exp of the sum of `parts`.
+        start, end: unrounded money, shape (n,); `end` is `start` times exp of the sum of `parts`.
+        parts: in log price, shape (n, parts).
         told: start and end as told, in whole cents' money.
     """
-    scale = 100 * log_mean(end, start)
-    cents = [round(scale * part) for part in parts]
-    return cents, round(100 * told[1]) - round(100 * told[0]) - sum(cents)
+    scale = np.array([100 * log_mean(b, a) for a, b in zip(start, end, strict=True)])
+    cents = np.rint(scale[:, None] * parts) + 0.0  # no -0
+    whole = np.array([round(100 * b) - round(100 * a) for a, b in zip(*told, strict=True)])
+    return np.column_stack([cents, whole - cents.sum(axis=1)])
 
 
-def reasons_in_money(value: float, log_base: float, parts: Sequence[Part]) -> tuple[float, tuple[Reason, ...]]:
-    """The base in money and the reasons, largest first, so that base + sum of amounts is `value` to the cent.
+def reasons_in_money(
+    values: Sequence[float], log_bases: Sequence[float], parts: Sequence[Sequence[Part]]
+) -> list[tuple[float, tuple[Reason, ...]]]:
+    """For each home the base in money and the reasons, largest first, so that base + sum of amounts is the value to the
+    cent.
 
     The last reason, `rounding`, takes what the rounding of the value and of each line to cents left over.
 
     Args:
-        value: the value as told, already rounded.
-        parts: with `log_base` they sum to the log of the unrounded value.
+        values: as told, already rounded.
+        parts: of each home equally many; with its log base they sum to the log of its unrounded value.
     """
-    names, labels, groups, amounts = zip(*parts, strict=True)
-    base, unrounded = math.exp(log_base), math.exp(log_base + math.fsum(amounts))
-    told_base = round(100 * base) / 100
-    cents, rest = cents_of_parts(base, unrounded, amounts, (told_base, value))
-    lines: dict[str, list[_Cents]] = {group: [] for group in groups}
-    for name, label, group, amount in zip(names, labels, groups, cents, strict=True):
-        lines[group].append((-abs(amount), name, label, amount))
+    amounts = np.array([[part.amount for part in own] for own in parts])
+    ends = [math.exp(log + math.fsum(own)) for log, own in zip(log_bases, amounts.tolist(), strict=True)]
+    bases = [math.exp(log) for log in log_bases]
+    told = [round(100 * base) / 100 for base in bases]
+    cents = cents_of_parts(bases, ends, amounts, (told, values)).tolist()
+    return [(base, _reasons(own, of)) for base, own, of in zip(told, parts, cents, strict=True)]
+
+
+def _reasons(parts: Sequence[Part], cents: Sequence[float]) -> tuple[Reason, ...]:
+    *cents, rest = cents
+    lines: dict[str, list[_Cents]] = {}
+    for (name, label, group, _), amount in zip(parts, cents, strict=True):
+        lines.setdefault(group, []).append((-abs(amount), name, label, amount))
     reasons = list(map(_reason, lines, lines.values()))
     reasons.sort(key=lambda reason: (-abs(reason.amount), reason.name))
-    return told_base, (*reasons, _reason("rounding", [(0, "rounding", GROUP_LABELS["rounding"], rest)]))
+    return (*reasons, _reason("rounding", [(0.0, "rounding", GROUP_LABELS["rounding"], rest)]))
 
 
 def _reason(name: str, lines: list[_Cents]) -> Reason:

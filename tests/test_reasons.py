@@ -31,6 +31,10 @@ def parts_of(amounts, group="facts"):
     return [Part(f"f{i}", f"F{i}", group, amount) for i, amount in enumerate(amounts)]
 
 
+def reasons_of(value, log_base, parts):
+    return reasons_in_money([value], [log_base], [parts])[0]
+
+
 def lines(reasons):
     return {line.name: line.amount for reason in reasons for line in reason.lines}
 
@@ -39,7 +43,7 @@ def lines(reasons):
 def test_base_and_reasons_are_the_value_to_the_cent(log_base, parts):
     value = float(round(math.exp(log_base + math.fsum(amount for amount, _ in parts))))
     told = [Part(f"f{i}", f"F{i}", group, amount) for i, (amount, group) in enumerate(parts)]
-    base, reasons = reasons_in_money(value, log_base, told)
+    base, reasons = reasons_of(value, log_base, told)
     assert round(100 * base) + sum(round(100 * r.amount) for r in reasons) == round(100 * value)
     for reason in reasons:
         assert round(100 * reason.amount) == sum(round(100 * line.amount) for line in reason.lines)
@@ -49,22 +53,33 @@ def test_base_and_reasons_are_the_value_to_the_cent(log_base, parts):
 @given(log_base=st.floats(8, 15), amounts=amounts_)
 def test_rounding_is_its_own_small_line(log_base, amounts):
     value = float(round(math.exp(log_base + math.fsum(amounts))))
-    _, reasons = reasons_in_money(value, log_base, parts_of(amounts))
+    _, reasons = reasons_of(value, log_base, parts_of(amounts))
     assert reasons[-1].name == "rounding"
     assert abs(reasons[-1].amount) <= 0.5 + 0.01 * (len(amounts) + 1)
 
 
 def test_what_raises_the_log_price_raises_the_money_and_the_largest_comes_first():
     amounts = {"size": 0.05, "location": -0.4, "quality": math.log(500_000) - 12.65}
-    _, reasons = reasons_in_money(500_000.0, 13.0, [Part(g, g, g, amount) for g, amount in amounts.items()])
+    _, reasons = reasons_of(500_000.0, 13.0, [Part(g, g, g, amount) for g, amount in amounts.items()])
     assert [r.name for r in reasons][:2] == ["quality", "location"]
     assert {r.name: r.amount > 0 for r in reasons[:3]} == {"size": True, "location": False, "quality": True}
-    _, (reason, _) = reasons_in_money(500_000.0, 13.0, parts_of(amounts.values()))
+    _, (reason, _) = reasons_of(500_000.0, 13.0, parts_of(amounts.values()))
     assert [line.name for line in reason.lines] == ["f2", "f1", "f0"]
 
 
+def test_homes_are_told_the_same_together_and_alone():
+    values, log_bases = [500_000.0, 320_000.0], [13.0, 12.5]
+    parts = [parts_of([0.1, -0.2, 0.3]), parts_of([-1e-9, 0.05, 0.0])]
+    assert reasons_in_money(values, log_bases, parts) == list(map(reasons_of, values, log_bases, parts))
+
+
+def test_nothing_is_never_told_as_less_than_nothing():
+    _, reasons = reasons_of(442413.0, 13.0, parts_of([-1e-12, 0.0]))
+    assert [math.copysign(1, line.amount) for line in reasons[0].lines] == [1, 1]
+
+
 def test_parts_that_cancel_out_still_show():
-    base, (reason, _) = reasons_in_money(442413.0, 13.0, parts_of([0.1, -0.1]))
+    base, (reason, _) = reasons_of(442413.0, 13.0, parts_of([0.1, -0.1]))
     assert reason.amount == 0
     assert reason.lines[0].amount == -reason.lines[1].amount != 0
     assert base == 442413.39
@@ -74,7 +89,7 @@ def test_parts_that_cancel_out_still_show():
 def test_every_part_keeps_the_sign_and_the_share_it_has_in_log_price(start, amounts):
     total = math.fsum(amounts)
     end = start * math.exp(total)
-    cents, _ = cents_of_parts(start, end, amounts, (start, end))
+    cents = cents_of_parts([start], [end], np.array([amounts]), ([start], [end]))[0, :-1].tolist()
     scale = log_mean(end, start)
     assert scale == pytest.approx((end - start) / total if abs(total) > 1e-6 else start, rel=1e-4)
     for cent, amount in zip(cents, amounts, strict=True):

@@ -20,18 +20,12 @@ enum { MISSING_NONE, MISSING_ZERO, MISSING_NAN, CATEGORICAL };
 
 static int is_zero(double x) { return fabs(x) <= 1.0000000180025095e-35; }
 
+/* The first threshold that is not below x; without branches, half of which would be guessed wrong. */
 static uint16_t rank_of(const double *thresholds, int32_t count, double x)
 {
-    int32_t low = 0;
-    while (count > 0) { /* the first threshold that is not below x */
-        int32_t half = count / 2;
-        if (thresholds[low + half] < x) {
-            low += half + 1;
-            count -= half + 1;
-        } else
-            count = half;
-    }
-    return (uint16_t)low;
+    const double *from = thresholds;
+    for (; count > 1; count -= count / 2) from += from[count / 2 - 1] < x ? count / 2 : 0;
+    return (uint16_t)(from - thresholds + (count == 1 && *from < x));
 }
 
 static uint16_t rank_or_side(const forest *f, int32_t s, double x)

@@ -29,13 +29,21 @@ class _Forest(ctypes.Structure):
     _fields_ = [(n, ctypes.c_int32) for n in ("trees", "features", "slots", "small")] + [(n, _pointer) for n in ARRAYS]
 
 
-@cache
 def kernel() -> ctypes.CDLL:
-    """Raises NoKernel when it can't be compiled or loaded."""
+    """Raises NoKernel when it can't be compiled or loaded; then it is not tried again."""
+    if isinstance(told := _loaded(), NoKernel):
+        raise NoKernel(str(told))
+    return told
+
+
+@cache
+def _loaded() -> ctypes.CDLL | NoKernel:
     try:
         told = ctypes.CDLL(str(library()))
+    except NoKernel as error:
+        return error
     except OSError as error:
-        raise NoKernel(f"the kernel can't be loaded: {error}") from error
+        return NoKernel(f"the kernel can't be loaded: {error}")
     for name in ("predict", "leaves", "explain", "begin_to_explain", "choose", "begin_to_choose", "nearest", "levels"):
         getattr(told, name).restype = None
     return told
