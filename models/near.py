@@ -10,6 +10,7 @@ from models.kernel.nearest import Known, Nearest
 
 CLOSEST = 0.3  # distance units below which nearer is not heavier
 HAIR = 1e-9  # distance units that each later sale lets an older one at the same spot stand back
+OUTERMOST = 1e100  # coordinate, from which on all are put there: squares stay finite
 LEAF = 32  # points of a tree's leaf: hundreds are asked for at once
 #: Of each level over how many of the nearest sales, and in how many years the weight of one falls to 1/e.
 Asked = tuple[tuple[int, float], ...]
@@ -25,7 +26,8 @@ class Placed:
         would decide which of them counts.
         """
         older = np.arange(len(points), 0, -1)[:, None]
-        self.tree = cKDTree(np.where(np.isfinite(points), points + HAIR * older, 1e9), leafsize=LEAF)
+        there = np.clip(points + HAIR * older, -OUTERMOST, OUTERMOST)
+        self.tree = cKDTree(np.where(np.isfinite(points), there, 1e9), leafsize=LEAF)
         try:
             self.boxes: Nearest | None = Nearest(self.tree, known) if len(points) else None
         except NoKernel:
@@ -36,6 +38,7 @@ class Placed:
         k = min(k, self.tree.n)
         if self.boxes is not None:
             return self.boxes.query(points, k)
+        points = np.clip(points, -OUTERMOST, OUTERMOST)
         distance, position = self.tree.query(points, k=k if k > 1 else [1])  # a list, for one alone, keeps the shape
         return distance, position
 

@@ -11,6 +11,7 @@
 #define BOX 32                /* points */
 #define LANES 8               /* of them at once */
 #define FARTHEST 1e300        /* squared; farther are only places that are left */
+#define OUTERMOST 1e100       /* coordinate, from which on all homes are put there: squares stay finite */
 #define HALVINGS 60           /* of what is between too near and too far */
 #define ROUNDED (1.0 - 1e-12) /* of a box's distance, which is added up otherwise than that of a point in it */
 
@@ -130,8 +131,10 @@ static void rank(const field *here, int32_t k, double *far, int32_t *place)
 }
 
 /* The k nearest points, ascending. `boxes` has room for as many, and `here` for all points and a box. */
-static void look(const places *p, const double *home, int32_t k, double *boxes, field *here, double *far, int32_t *place)
+static void look(const places *p, const double *its, int32_t k, double *boxes, field *here, double *far, int32_t *place)
 {
+    double home[p->dimensions];
+    for (int32_t d = 0; d < p->dimensions; d++) home[d] = fmax(-OUTERMOST, fmin(its[d], OUTERMOST));
     const int32_t first = k / BOX + 2 < p->boxes ? k / BOX + 2 : p->boxes;
     int32_t nearest[first], full = 0;
     reach(p, home, boxes);
