@@ -2,7 +2,8 @@
  *
  * It needs nothing of Python: it begins while the caller still holds the interpreter, and works while the caller does
  * something else there. There is one, for all callers; work that it has not begun when the caller needs it is the
- * caller's own again, so nobody ever waits for a thread that is busy, slow to wake, or lost in a fork. */
+ * caller's own again, so nobody ever waits for a thread that is busy or slow to wake. A fork waits until the thread has
+ * done what it has begun; the child begins a thread of its own. */
 
 #include "second.h"
 
@@ -20,6 +21,7 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_mutex_t guard = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t offered = PTHREAD_COND_INITIALIZER, done = PTHREAD_COND_INITIALIZER;
 static job *next; /* what is offered */
+static int busy;  /* with what was */
 
 static void *serve(void *nothing)
 {
@@ -28,19 +30,42 @@ static void *serve(void *nothing)
         while (!next) pthread_cond_wait(&offered, &guard);
         job *j = next;
         next = NULL;
+        busy = 1;
         __atomic_store_n(&j->state, BEGUN, __ATOMIC_RELAXED);
         pthread_mutex_unlock(&guard);
         j->work(j->of);
         pthread_mutex_lock(&guard);
         __atomic_store_n(&j->state, DONE, __ATOMIC_RELEASE);
+        busy = 0;
         pthread_cond_broadcast(&done);
     }
     return nothing;
 }
 
+static void before_fork(void)
+{
+    pthread_mutex_lock(&guard);
+    while (busy) pthread_cond_wait(&done, &guard);
+}
+
+static void in_parent(void) { pthread_mutex_unlock(&guard); }
+
+static void in_child(void)
+{
+    static const pthread_once_t anew = PTHREAD_ONCE_INIT;
+    once = anew;
+    next = NULL; /* its caller finds it not begun */
+    pthread_mutex_init(&guard, NULL);
+    pthread_cond_init(&offered, NULL);
+    pthread_cond_init(&done, NULL);
+}
+
 /* Signals are for the threads that Python knows. */
 static void begin(void)
 {
+    static int watched; /* forks, by the parent already */
+    if (!watched) pthread_atfork(before_fork, in_parent, in_child);
+    watched = 1;
     pthread_t thread;
     pthread_attr_t large;
     sigset_t all, before;

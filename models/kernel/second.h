@@ -3,7 +3,7 @@
 #ifndef ASSAY_SECOND_H
 #define ASSAY_SECOND_H
 
-/* Work that may be done by either of them; it lies still until `finished` or `ended` has told that it is over. */
+/* Work that may be done by either of them; it lies still until `taken` has told that it is over. */
 typedef struct {
     void (*work)(void *of);
     void *of;
