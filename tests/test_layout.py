@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from models.appraisal import appraise
 from models.bundle import read_bundle, write_bundle
+from models.comparables import FADING, most_comparable
 from models.files import read_json, write_json
 from models.layout import LayoutError, read_layout, write_layout
 from models.valuer import Valuer
@@ -51,6 +52,32 @@ def test_so_it_does_from_its_grid(home):
     without = replace(ours, grid=None)
     for count in (1, 5, 1500):
         assert appraise(ours, [home], ours.current_day, count) == appraise(without, [home], ours.current_day, count)
+
+
+def test_a_choice_that_is_begun_is_the_one_made_at_once():
+    """And that of a full count; one that nobody asked for is in nobody's way."""
+    ours = laid_out()
+    grid, leaves = ours.grid, ours.leaves
+    assert grid is not None
+    believed = ours.evidence.laid(grid.month).known.trusted
+    years, own = -FADING * np.log(grid.fading), believed[[-1, -9]]
+    among, sizes = np.setdiff1d(believed, own), (1, 5, 40)
+    for i, home in enumerate(leaves[:, believed[-200:]].T):
+        count = sizes[i % len(sizes)]
+        begun = grid.choice(np.roll(home, 1), own, 40)
+        begun.begin()
+        for _ in range(i % 4 and 1000):  # so that the thread is in the midst of it
+            if begun.second.state:
+                break
+        del begun
+        laid = [np.full(shape, 7, np.uint32) for shape in (40, 80, len(own)) for _ in range(3)]
+        at_once = grid.choice(home, own, count).made()
+        begun = grid.choice(home, own, count)
+        begun.begin()
+        for told in (at_once, begun.made(), begun.made()):
+            for one, expected in zip(told, most_comparable(leaves, home, years, among, count), strict=True):
+                np.testing.assert_array_equal(one, expected)
+        assert all((array == 7).all() for array in laid)
 
 
 def test_a_sold_home_is_not_compared_with_itself_in_the_grid():
