@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from models.kernel.build import SOURCES
 from pipelines.signing import make_keys
 from tests.served import HOME, ROOT, environment, later_sales, promote, refresh, serving, train
 
@@ -40,6 +41,7 @@ def test_a_bento_serves_on_a_machine_that_has_nothing_else(archive: Path, tmp_pa
         assert answer.json()["model"]["memory_end"] == f"{later_sales()['sale_date'].max():%Y-%m-%d}"
     code = next((tmp_path / "bentoml" / "bentos" / "valuation").glob("*/src"))
     assert {path.name for path in code.iterdir()} <= {"serving", "models", "bentofile.yaml", "__pycache__"}
+    assert {path.name for path in SOURCES} <= {path.name for path in (code / "models" / "kernel").iterdir()}
 
 
 def test_a_bento_serves_as_a_plain_folder_too(archive: Path, tmp_path: Path):
