@@ -21,7 +21,7 @@ def same_to_a_cent(ours: Sequence[Appraisal], theirs: Sequence[Appraisal]) -> No
         return {f"{of}.{line.name}": line.amount for of, some in lines for line in some if line.name != "rounding"}
 
     for one, other in zip(ours, theirs, strict=True):
-        chosen = [[replace(sale, adjustments=()) for sale in told.comparables] for told in (one, other)]
+        chosen = [[sale._replace(adjustments=()) for sale in told.comparables] for told in (one, other)]
         assert chosen[0] == chosen[1]
         bare = [replace(told, base=0.0, reasons=(), comparables=()) for told in (one, other)]
         assert bare[0] == bare[1]
