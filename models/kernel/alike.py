@@ -65,14 +65,14 @@ class Choice(ctypes.Structure):
         super().__init__(ctypes.addressof(alike), home.ctypes.data, own.ctypes.data, len(own), count, *rooms)
 
     def begin(self) -> None:
-        """Lets the kernel's second thread choose; until it is `made`, this thread begins no other."""
+        """Lets the kernel's second thread choose; until it is `made`, this thread makes no other."""
         self.begun = True
         kernel().begin_to_choose(ctypes.byref(self))
 
     def made(self) -> tuple[np.ndarray, np.ndarray]:
         """Positions of the sales, and the share of trees that can't tell each from the home."""
-        begun, self.begun = self.begun, False
-        kernel().choose(ctypes.byref(self), begun)
+        kernel().choose(ctypes.byref(self), self.begun)
+        self.begun = False
         chosen, shared = (array[: self.found] for array in self.told)
         return chosen.astype(np.int64), shared
 

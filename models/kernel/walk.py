@@ -240,9 +240,9 @@ class _Asked:
         kernel().begin_to_explain(ctypes.byref(self._question), ctypes.byref(self._kept[-1]))
 
     def answer(self) -> Explained:
-        told, begun, self._begun = self._told, self._begun, False
-        question, room = ctypes.byref(self._question), ctypes.byref(self._walk.room)
-        kernel().explain(question, room, begun, at(told.contributions), at(told.predictions))
+        told, question, room = self._told, ctypes.byref(self._question), ctypes.byref(self._walk.room)
+        kernel().explain(question, room, self._begun, at(told.contributions), at(told.predictions))
+        self._begun = False
         return told
 
     def __del__(self) -> None:
