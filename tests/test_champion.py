@@ -188,10 +188,10 @@ def appraisal(valuer: Valuer) -> Appraisal:
 BROKEN: dict[str, Callable[[Appraisal], dict[str, Any]]] = {
     "reasons make the value": lambda a: {"base": a.base + 0.01},
     "comparables make the value": lambda a: {
-        "comparables": (*a.comparables[:-1], replace(a.comparables[-1], price=a.comparables[-1].price + 1))
+        "comparables": (*a.comparables[:-1], a.comparables[-1]._replace(price=a.comparables[-1].price + 1))
     },
     "lines make a reason": lambda a: {
-        "reasons": (replace(a.reasons[0], lines=(Line("x", "X", 0.01), *a.reasons[0].lines)), *a.reasons[1:])
+        "reasons": (a.reasons[0]._replace(lines=(Line("x", "X", 0.01), *a.reasons[0].lines)), *a.reasons[1:])
     },
     "no reason is left out": lambda a: {"reasons": a.reasons[1:]},
     "the value is a number": lambda a: {"value": float("nan")},

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from models.evidence import (
     ALIKE,
     AROUND,
-    CLOSEST,
     NEAREST,
     NTH_NEAR,
     RECENT,
@@ -23,6 +22,7 @@ from models.evidence import (
 )
 from models.fault import Fault
 from models.memory import build_memory, month_period
+from models.near import CLOSEST
 from models.place import KM_PER_DEGREE
 from tests.town import (
     AREA,
