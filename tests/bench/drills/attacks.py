@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from itertools import count
 
 from tests.bench import load
 from tests.bench.load import HOST, Cell
@@ -40,6 +41,12 @@ class Refusals:
         self.statuses[status] += 1
         self.seconds.append(seconds)
         self.malformed += status not in (0, 200) and not is_problem(answer)
+
+    def __iadd__(self, others: Refusals) -> Refusals:
+        self.statuses += others.statuses
+        self.malformed += others.malformed
+        self.seconds += others.seconds
+        return self
 
     def point(self, percent: int) -> float:
         ordered = sorted(self.seconds)
@@ -76,9 +83,11 @@ def slowloris(port: int, sockets: int) -> Refusals:
     return asyncio.run(_all(one, sockets, sockets))
 
 
-def huge(port: int, bodies: int, header: str) -> Refusals:
-    """So many bodies of `HUGE` bytes, every other in chunks, sent until the server says something."""
-    numbers = iter(range(bodies))
+def huge(port: int, bodies: int, header: str, seconds: float) -> Refusals:
+    """So many bodies of `HUGE` bytes, every other in chunks, sent until the server says something; then as many again
+    until the time is over: refused at once, they leave next to no time in which others could be held up."""
+    _stand_back()
+    numbers, until = count(), time.monotonic() + seconds
 
     async def one() -> tuple[bytes, float]:
         chunked = next(numbers) % 2
@@ -90,22 +99,30 @@ def huge(port: int, bodies: int, header: str) -> Refusals:
         reading = asyncio.create_task(_read(reader))
         sending = asyncio.create_task(_send(writer, block, HUGE // len(_BLOCK)))
         await asyncio.wait([reading], timeout=PATIENCE)
-        seconds = time.perf_counter() - begin
+        taken = time.perf_counter() - begin
         sending.cancel()
-        return await _end(reading, writer), seconds
+        return await _end(reading, writer), taken
 
-    return asyncio.run(_all(one, bodies, AT_ONCE))
+    refusals = Refusals()
+    while not refusals.seconds or time.monotonic() < until:
+        refusals += asyncio.run(_all(one, bodies, AT_ONCE))
+    return refusals
 
 
 def overload(cell: Cell) -> Refusals:
-    """More than there is; its own work stands back behind the server's, as if it came from elsewhere."""
-    os.nice(10)
+    """More than there is."""
+    _stand_back()
     told, refusals = load.run(cell), Refusals()
     refusals.statuses[200] = told.statuses[200]
     refusals.statuses[0] = told.statuses[0]
     for seconds, answer in told.refusals:
         refusals.add(answer, seconds)
     return refusals
+
+
+def _stand_back() -> None:
+    """The attacker's own work stands back behind the server's, as if it came from elsewhere."""
+    os.setpriority(os.PRIO_PROCESS, 0, 10)
 
 
 async def _all(one: Attacker, number: int, at_once: int) -> Refusals:

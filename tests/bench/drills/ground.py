@@ -87,9 +87,9 @@ def questions(number: int = ASKED) -> list[bytes]:
     return [post("/value", json.dumps({"home": home}).encode()) for home in homes]
 
 
-def fresh(*headers: str) -> Iterator[bytes]:
-    """Requests without end about homes that nobody asked about before."""
-    for number in count():
+def fresh(*headers: str, first: int = 0) -> Iterator[bytes]:
+    """Requests without end about homes that nobody asked about before; from another first, about others."""
+    for number in count(first):
         home = HOME | {"plot": 1 + number // 2700 / 10, "living_area": 30 + number % 2700 / 10}
         yield post("/value", json.dumps({"home": home}).encode(), *headers)
 

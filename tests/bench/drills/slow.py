@@ -8,7 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from itertools import islice
 from multiprocessing import get_context
@@ -38,18 +38,18 @@ _CACHES = WORKERS * MOST_BYTES / _MIB
 
 
 def slow(ground: Ground, sockets: int, bodies: int, seconds: float) -> list[Finding]:
-    """`sockets` slow heads, `bodies` of 200 MiB, and `seconds` of three times the capacity."""
+    """`sockets` slow heads, `bodies` of 200 MiB over and over, and `seconds` of three times the capacity."""
     healthy, greedy = (f"X-API-Key: {_new_key(ground.place, name)}" for name in ("healthy", "greedy"))
-    asked, many = (list(islice(fresh(header), 20_000)) for header in (healthy, greedy))
+    asked, many = fresh(healthy, first=1_000_000), list(islice(fresh(greedy), 20_000))
     with (
-        serving(ground.place, first=asked[0]) as server,
+        serving(ground.place, first=next(asked)) as server,
         ProcessPoolExecutor(1, mp_context=get_context("spawn")) as apart,
     ):
         most = apart.submit(load.run, Cell(server.port, many, 16, min(seconds, 5.0))).result().rate
         beside = Beside(server, apart, asked)
         found = beside.learn(min(seconds, 10.0))
         found += beside.judge("slow heads", {0, 408}, CUT, slowloris, server.port, sockets)
-        found += beside.judge("huge bodies", {413}, QUICK, huge, server.port, bodies, greedy)
+        found += beside.judge("huge bodies", {413}, QUICK, huge, server.port, bodies, greedy, min(seconds, 10.0))
         cell = Cell(server.port, many, GREEDY, seconds, pace=GREEDY / (TIMES * most))
         found += beside.judge(f"{TIMES} × {most:,.0f} requests a second", {200, 503}, QUICK, overload, cell)
     keys_of(ground.place).unlink()
@@ -59,9 +59,9 @@ def slow(ground: Ground, sockets: int, bodies: int, seconds: float) -> list[Find
 class Beside:
     """The healthy callers beside an attack: what it does to them, and to the server's memory."""
 
-    def __init__(self, server: Running, apart: ProcessPoolExecutor, asked: list[bytes]) -> None:
+    def __init__(self, server: Running, apart: ProcessPoolExecutor, asked: Iterator[bytes]) -> None:
         self.server, self.apart = server, apart
-        self.cell = Cell(server.port, asked, HEALTHY, seconds=24 * 3600, pace=PACE)
+        self.cell = Cell(server.port, asked, HEALTHY, seconds=24 * 3600, again=False, pace=PACE)
         self.normal = 0.0
 
     def learn(self, seconds: float) -> list[Finding]:
