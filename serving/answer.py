@@ -15,9 +15,8 @@ from models.appraisal import RIGHT_WITHIN, Appraisal, Range
 from models.comparables import Comparable
 from models.reasons import Line, Reason
 from serving.champion import Champion
+from serving.json_body import DIGITS
 from serving.parts import ALL, Parts
-
-_DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
 
 
 def answer(champion: Champion, told_id: str, as_of: date, appraisal: Appraisal, parts: Parts = ALL) -> dict[str, Any]:
@@ -74,7 +73,7 @@ def _canonical(champion: Champion, home: Mapping[str, Any], as_of: str) -> bytes
 
 def _is_written_otherwise(quick: bytes) -> bool:
     """Whether there is a number such as 1e-7, which Python writes 1e-07, or a text that looks like it."""
-    return b"0e" in quick.translate(_DIGITS) or b"0.000" in quick or b"\x7f" in quick
+    return b"0e" in quick.translate(DIGITS) or b"0.000" in quick or b"\x7f" in quick
 
 
 def lines(told: Iterable[Line]) -> list[dict[str, Any]]:
