@@ -49,8 +49,11 @@ class OnePiece(RequestResponseCycle):
     _head = b""
 
     async def send(self, message: Any) -> None:
-        if not self.response_started and self._holds_back(message):
-            return
+        if not self.response_started:
+            if self.more_body:  # whoever is refused may send on, but nobody takes that in
+                self.flow.pause_reading()
+            if self._holds_back(message):
+                return
         if self._head:
             message = {**message, "body": self._head + message.get("body", b"")}
             self._head = b""

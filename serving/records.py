@@ -28,7 +28,8 @@ from serving.problems import Problem, showable
 #: The version of our interface, as events cite it.
 API = "1"
 #: Refusals that come by the thousand when they come: one line a second and kind.
-HUSHED = {slug: Seldom(1.0) for slug in ("busy", "not-ready", "rate-limited", "too-many-wrong-keys")}
+_THOUSANDS = ("body-too-large", "busy", "not-ready", "rate-limited", "too-many-wrong-keys")
+HUSHED = {slug: Seldom(1.0) for slug in _THOUSANDS}
 _exhausted = Seldom()
 _failed_look = Seldom()
 _journal: Journal | None = None

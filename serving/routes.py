@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 JSON = "application/json"
-MEBIBYTE = 1 << 20
+KIBIBYTE, MEBIBYTE = 1 << 10, 1 << 20
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Route:
 
 _OPEN = Route(scope=None)
 _PAGE = Route()
-_ONE = Route(methods=("POST",), takes=(JSON,), most_bytes=MEBIBYTE, lane="one", work_seconds=10.0)
+_ONE = Route(methods=("POST",), takes=(JSON,), most_bytes=512 * KIBIBYTE, lane="one", work_seconds=10.0)
 _MANY = Route(
     methods=("POST",),
     takes=(JSON, "application/x-ndjson", "application/vnd.apache.arrow.stream"),

@@ -26,6 +26,8 @@ KEEP_ALIVE_SECONDS = 20
 SETTLE_SECONDS = 5.0
 #: Seconds that a worker with more callers leaves the next one to others.
 OTHERS_SECONDS = 0.002
+#: Seconds from one caller taken to the next: a crowd that comes at once shall not hold up those who are answered.
+NEXT_SECONDS = 0.001
 #: Seconds before the next try when callers can't be taken at all.
 TROUBLE_SECONDS = 0.1
 
@@ -84,6 +86,7 @@ class WorkerServer(uvicorn.Server):
         self._accepting.add(task)
         task.add_done_callback(self._accepted)
         self._tell_load()
+        self._pause(NEXT_SECONDS)
 
     def _pause(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()

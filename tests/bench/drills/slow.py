@@ -21,7 +21,7 @@ from tests.bench.drills.attacks import Refusals, huge, overload, slowloris
 from tests.bench.drills.ground import WORKERS, Finding, Ground, fresh, serving, workers_of
 from tests.bench.drills.pressure import Pressure
 from tests.bench.load import Cell, Load
-from tests.bench.processes import Running, memory
+from tests.bench.processes import Running, own_memory
 from tests.served import ROOT, environment
 
 #: Connections of the healthy, and seconds between two requests of each.
@@ -107,8 +107,8 @@ class Beside:
         return pressure.load, most
 
     def _memory(self) -> float:
-        """MiB of all workers together."""
-        return sum(memory(pid).pss for pid in workers_of(self.server)) / _MIB
+        """MiB of all workers together, beside the files that they share."""
+        return sum(map(own_memory, workers_of(self.server))) / _MIB
 
 
 def keys_of(place: Path) -> Path:
