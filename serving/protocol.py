@@ -104,6 +104,8 @@ class BoundedProtocol(HttpToolsProtocol):
             if deadline is not None:
                 deadline.abandon()
         super().connection_lost(exc)
+        if self.cycle:
+            self.cycle.body = bytearray()  # what nobody has read would lie here until the collector comes by
 
     def data_received(self, data: bytes) -> None:
         self._data_bytes = len(data)
