@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -131,6 +132,5 @@ def memory(pid: int) -> Memory:
 def own_memory(pid: int) -> int:
     """Bytes that no file is behind, by the kernel's own count: `memory` looks at every page, and holds the process up
     that is measured. Raises OSError when the process is gone."""
-    told = re.search(r"^RssAnon:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
-    assert told is not None, f"process {pid} is ending"
-    return int(told[1]) * _KIB
+    _, resident, shared, *_ = Path(f"/proc/{pid}/statm").read_text().split()
+    return (int(resident) - int(shared)) * resource.getpagesize()
