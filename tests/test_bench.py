@@ -170,6 +170,7 @@ def test_the_page_says_which_promises_are_kept():
     assert "| batch with features and ranges: homes a second over bare `Booster.predict` | 0.8 ×" in page
     assert "| ≥ 1 | **no** |" in page
     assert "| ≥ 10 (goal 15: no) | yes |" in page
+    assert "| none (goal 15: yes) | no promise |" in page
 
 
 def test_the_history_has_one_entry_a_commit_and_the_last_is_this_run():

@@ -18,6 +18,7 @@ from tests.bench.targets import Judged
 
 #: What the servers are compared on.
 LIBRARIES = ("bentoml", "fastapi", "lightgbm", "mlflow", "starlette", "uvicorn", "uvloop")
+_KEPT = {True: "yes", False: "**no**", None: "no promise"}
 _MIB = 1 << 20
 
 
@@ -75,20 +76,17 @@ def as_markdown(figures: Figures, judged: Sequence[Judged], run: str) -> str:
 def _targets(judged: Sequence[Judged]) -> str:
     rows = []
     for one in judged:
-        sign = "≥" if one.target.more else "≤"
-        goal = "" if one.target.goal is None else f" (goal {one.target.goal:g}: {'yes' if one.at_goal else 'no'})"
         spread = f"{_told(one.least)} to {_told(one.most)}"
-        met = "yes" if one.passed else "**no**"
         rows.append(
-            (
-                one.target.says,
-                f"{_told(one.ratio)} {one.target.unit}",
-                spread,
-                f"{sign} {one.target.bound:g}{goal}",
-                met,
-            )
+            (one.target.says, f"{_told(one.ratio)} {one.target.unit}", spread, _promised(one), _KEPT[one.passed])
         )
     return _table(("promise", "ratio", "rounds", "bound", "kept"), rows)
+
+
+def _promised(one: Judged) -> str:
+    target = one.target
+    bound = "none" if target.bound is None else f"{'≥' if target.more else '≤'} {target.bound:g}"
+    return bound if target.goal is None else f"{bound} (goal {target.goal:g}: {'yes' if one.at_goal else 'no'})"
 
 
 def _servers(figures: Figures) -> str:
