@@ -11,7 +11,7 @@ from models.comparables import Comparable
 from models.features import present
 from models.grid import comparables as comparables_of
 from models.grid import sought
-from models.reasons import Reason, reasons_in_money
+from models.reasons import Reasons, reasons_in_money
 from models.valuer import Valuer
 
 #: A value is called right when it is off by at most this share of the price; the confidence is the chance of it.
@@ -49,7 +49,7 @@ class Appraisal:
     in_support: bool
     base: float
     base_meaning: str
-    reasons: tuple[Reason, ...]
+    reasons: Reasons
     comparables: tuple[Comparable, ...]
     warnings: tuple[str, ...]
     features: tuple[float, ...] = field(default=(), repr=False, compare=False)
@@ -88,10 +88,10 @@ def appraise(
     ranges = [(level, low.tolist(), high.tolist()) for level, (low, high) in valuer.ranges(view).items()]
     deviation, chance = (told.tolist() for told in valuer.certainty(view, RIGHT_WITHIN))
     far = valuer.spread.remoteness(view.matrix).tolist()
-    why: Sequence[tuple[float, tuple[Reason, ...]]] = [(0.0, ())] * len(homes)
+    why = [(0.0, Reasons())] * len(homes)
     if reasons:
         log_bases, parts = valuer.parts(view)
-        why = reasons_in_money(values, log_bases.tolist(), parts)
+        why = reasons_in_money(values, log_bases.tolist(), parts, valuer.kinds(as_of))
     warned = [tuple(_warnings(valuer, home, as_of, far[i])) if warnings else () for i, home in enumerate(homes)]
     beside = comparables_of(valuer, homes, view, sales) if comparables else [()] * len(homes)
     base_meaning = f"the typical home of {valuer.market.label} on {valuer.base_day(as_of)}"

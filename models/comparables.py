@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from models.forest import Bag
-from models.reasons import Line
+from models.reasons import Lines
 
 #: Years in which the weight of a sale falls to 1/e.
 FADING = 2.5
@@ -41,7 +41,7 @@ class Comparable(NamedTuple):
     time_adjusted: float
     distance_km: float | None
     alike: float
-    adjustments: tuple[Line, ...]
+    adjustments: Lines
 
 
 def leaves_of(bag: Bag, matrix: np.ndarray) -> np.ndarray:

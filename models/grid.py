@@ -19,7 +19,7 @@ import numpy as np
 
 from models.comparables import FADING, NO_LEAF, Comparable, leaves_of, most_comparable
 from models.kernel.alike import LANES, Alike, Choice
-from models.reasons import GROUP_LABELS, Line, cents_of_parts, line_of
+from models.reasons import GROUP_LABELS, ROUNDING, Lines, cents_of_parts
 
 if TYPE_CHECKING:
     from models.valuer import Valuer, View
@@ -206,7 +206,7 @@ def _first_day(month: int) -> float:
 
 def _adjustments(
     groups: Sequence[str], price: Sequence[float], told: Sequence[float], value: Sequence[float], apart: np.ndarray
-) -> list[tuple[Line, ...]]:
+) -> list[Lines]:
     """For each sale the lines from its price to the home's value.
 
     Args:
@@ -214,9 +214,9 @@ def _adjustments(
         apart: group by group what differs, with the market since; last what was never explained; shape (sales, parts).
     """
     cents = cents_of_parts(price, value, apart, (price, told)) / 100
-    names = (*groups, "unexplained", "rounding")
-    labels = [GROUP_LABELS[name] for name in names]
-    return [tuple(map(line_of, zip(names, labels, own, strict=True))) for own in cents.tolist()]
+    names = (*groups, "unexplained", ROUNDING)
+    labels = tuple(GROUP_LABELS[name] for name in names)
+    return [Lines(names, labels, own) for own in cents.tolist()]
 
 
 def _kilometres(

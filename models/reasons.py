@@ -10,8 +10,9 @@ Every part keeps the sign and the share it has in log price.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,13 +34,35 @@ GROUP_LABELS = {
 }
 
 
-class Part(NamedTuple):
-    """One additive part of a value in log price."""
+ROUNDING = "rounding"
 
-    name: str
-    label: str
-    group: str
-    amount: float
+
+@dataclass(frozen=True)
+class Kinds:
+    """What the additive parts of a value in log price are called, and under which reason each is told; the last is what
+    rounding leaves over. As `kinds_of` makes them."""
+
+    names: tuple[str, ...]
+    labels: tuple[str, ...]
+    groups: tuple[str, ...]
+
+    @cached_property
+    def reasons(self) -> tuple[str, ...]:
+        """By name, but `ROUNDING`, which is told last."""
+        return tuple(sorted(set(self.groups[:-1])))
+
+    @cached_property
+    def sorting(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Parts by name; the reason of each of these; these reason by reason; and where among those each begins."""
+        by_name = np.array(sorted(range(len(self.names) - 1), key=self.names.__getitem__))
+        reason = np.array([self.reasons.index(self.groups[part]) for part in by_name])
+        by_reason = np.argsort(reason, kind="stable")
+        return by_name, reason, by_reason, np.searchsorted(reason[by_reason], np.arange(len(self.reasons)))
+
+
+def kinds_of(names: Sequence[str], labels: Sequence[str], groups: Sequence[str]) -> Kinds:
+    """Of parts with these names, labels and groups, and of what rounding leaves over."""
+    return Kinds((*names, ROUNDING), (*labels, GROUP_LABELS[ROUNDING]), (*groups, ROUNDING))
 
 
 class Line(NamedTuple):
@@ -59,12 +82,55 @@ class Reason(NamedTuple):
     lines: tuple[Line, ...]
 
 
-#: From the tuple of its fields, in a third of the time: an answer has a hundred of them.
-part_of: Callable[[Iterable[Any]], Part] = partial(tuple.__new__, Part)
-line_of: Callable[[Iterable[Any]], Line] = partial(tuple.__new__, Line)
+@dataclass(frozen=True)
+class Lines(Sequence[Line]):
+    """Lines as columns: of the hundred in an answer nearly none is looked at by itself."""
 
-#: What a line is sorted by, first its size: the largest first, then by name; and last its amount.
-_Cents = tuple[float, str, str, float]
+    names: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    amounts: Sequence[float] = ()
+
+    def __len__(self) -> int:
+        return len(self.amounts)
+
+    def __getitem__(self, at: Any) -> Any:
+        return self._told[at]
+
+    @cached_property
+    def _told(self) -> tuple[Line, ...]:
+        return tuple(map(Line, self.names, self.labels, self.amounts))
+
+
+@dataclass(frozen=True)
+class Reasons(Sequence[Reason]):
+    """A home's reasons, the largest first, and in each its lines, the largest first; as columns, as `Lines` are.
+
+    Attributes:
+        order: of each line which of the kinds it is.
+        amounts: of each line.
+        heads: of each reason its name, its amount, and which line is the first of the next.
+    """
+
+    kinds: Kinds = Kinds((), (), ())
+    order: Sequence[int] = ()
+    amounts: Sequence[float] = ()
+    heads: Sequence[tuple[str, float, int]] = ()
+
+    def __len__(self) -> int:
+        return len(self.heads)
+
+    def __getitem__(self, at: Any) -> Any:
+        return self._told[at]
+
+    @cached_property
+    def _told(self) -> tuple[Reason, ...]:
+        names, labels = self.kinds.names, self.kinds.labels
+        lines = [Line(names[kind], labels[kind], cents) for kind, cents in zip(self.order, self.amounts, strict=True)]
+        begins = (0, *(end for _, _, end in self.heads))
+        return tuple(
+            Reason(name, GROUP_LABELS[name], amount, tuple(lines[begin:end]))
+            for begin, (name, amount, end) in zip(begins, self.heads, strict=False)
+        )
 
 
 def log_mean(a: float, b: float) -> float:
@@ -89,37 +155,42 @@ def cents_of_parts(
 
 
 def reasons_in_money(
-    values: Sequence[float], log_bases: Sequence[float], parts: Sequence[Sequence[Part]]
-) -> list[tuple[float, tuple[Reason, ...]]]:
+    values: Sequence[float], log_bases: Sequence[float], parts: np.ndarray, kinds: Kinds
+) -> list[tuple[float, Reasons]]:
     """For each home the base in money and the reasons, largest first, so that base + sum of amounts is the value to the
     cent.
 
     The last reason, `rounding`, takes what the rounding of the value and of each line to cents left over.
 
     Args:
-        values: as told, already rounded.
-        parts: of each home equally many; with its log base they sum to the log of its unrounded value.
+        values: as told, already rounded; shape (n,).
+        parts: shape (n, parts); with its log base a home's sum to the log of its unrounded value.
+        kinds: of the parts.
     """
-    amounts = np.array([[part.amount for part in own] for own in parts])
-    ends = [math.exp(log + math.fsum(own)) for log, own in zip(log_bases, amounts.tolist(), strict=True)]
+    ends = [math.exp(log + math.fsum(own)) for log, own in zip(log_bases, parts.tolist(), strict=True)]
     bases = [math.exp(log) for log in log_bases]
     told = [round(100 * base) / 100 for base in bases]
-    cents = cents_of_parts(bases, ends, amounts, (told, values)).tolist()
-    return [(base, _reasons(own, of)) for base, own, of in zip(told, parts, cents, strict=True)]
+    cents = cents_of_parts(bases, ends, parts, (told, values))
+    return list(zip(told, _sorted(cents, kinds), strict=True))
 
 
-def _reasons(parts: Sequence[Part], cents: Sequence[float]) -> tuple[Reason, ...]:
-    *cents, rest = cents
-    lines: dict[str, list[_Cents]] = {}
-    for (name, label, group, _), amount in zip(parts, cents, strict=True):
-        lines.setdefault(group, []).append((-abs(amount), name, label, amount))
-    reasons = list(map(_reason, lines, lines.values()))
-    reasons.sort(key=lambda reason: (-abs(reason.amount), reason.name))
-    return (*reasons, _reason("rounding", [(0.0, "rounding", GROUP_LABELS["rounding"], rest)]))
-
-
-def _reason(name: str, lines: list[_Cents]) -> Reason:
-    lines.sort()
-    _, names, labels, cents = zip(*lines, strict=True)
-    told = zip(names, labels, [amount / 100 for amount in cents], strict=True)
-    return Reason(name, GROUP_LABELS[name], sum(cents) / 100, tuple(map(line_of, told)))
+def _sorted(cents: np.ndarray, kinds: Kinds) -> list[Reasons]:
+    """Reasons and lines, each the largest first, then by name; last what rounding left over."""
+    by_name, reason, by_reason, starts = kinds.sorting
+    cents, rest = cents.take(by_name, axis=1), cents[:, -1:]
+    sums = np.add.reduceat(cents.take(by_reason, axis=1), starts, axis=1)
+    first = np.argsort(-np.abs(sums), axis=1, kind="stable")
+    place = np.argsort(first, axis=1)  # of each reason
+    lines = np.lexsort((-np.abs(cents), place.take(reason, axis=1)), axis=1)
+    columns = (
+        np.column_stack([by_name.take(lines), np.full(len(cents), len(by_name))]),
+        np.hstack([np.take_along_axis(cents, lines, axis=1), rest]) / 100,
+        first,
+        np.take_along_axis(sums, first, axis=1) / 100,
+        np.diff(starts, append=len(by_name)).take(first).cumsum(axis=1),
+    )
+    told = []
+    for order, amounts, reasons, of_reasons, ends in zip(*(column.tolist() for column in columns), strict=True):
+        heads = zip(map(kinds.reasons.__getitem__, reasons), of_reasons, ends, strict=True)
+        told.append(Reasons(kinds, order, amounts, (*heads, (ROUNDING, amounts[-1], len(order)))))
+    return told

@@ -22,7 +22,7 @@ from models.hedonic import Homes
 from models.kernel.walk import Explained
 from models.market import Market
 from models.memory import SaleMemory, by_month, month_period
-from models.reasons import Part, part_of
+from models.reasons import Kinds, kinds_of
 from models.start import starting_point
 from models.track import Track, places_of
 from models.training import learn
@@ -220,8 +220,9 @@ class Valuer:
             told[1, rows] = calibration.chance_within(share, spread, standing)
         return told[0], told[1]
 
-    def parts(self, view: View) -> tuple[np.ndarray, tuple[tuple[Part, ...], ...]]:
-        """For each home the log of its base and the parts that lead from there to its log value.
+    def parts(self, view: View) -> tuple[np.ndarray, np.ndarray]:
+        """For each home the log of its base, shape (n,), and the parts that lead from there to its log value, in the
+        order of `kinds`, shape (n, parts).
 
         The base is the typical home a year before the day, as the day's month knows it.
         """
@@ -230,12 +231,12 @@ class Valuer:
         level, days = np.empty(len(first)), np.array(first, dtype="datetime64[D]")
         for month, rows in by_month(view.months):
             level[rows] = self.memory.index(month).level(days[rows])
-        moved = (view.level - level).tolist()
-        parts = tuple(
-            (Part("index", f"Market since {day}", "market", move), *map(part_of, zip(*self._metas, own, strict=True)))
-            for day, move, own in zip(first, moved, amounts.tolist(), strict=True)
-        )
-        return level + base, parts
+        return level + base, np.column_stack([view.level - level, amounts])
+
+    def kinds(self, as_of: date) -> Kinds:
+        """What the parts of values told for that day are called."""
+        since = self.base_day(as_of)
+        return self._kinds if since == self.base_day(self.current_day) else self._kinds_since(since)
 
     def amounts(self, view: View) -> tuple[np.ndarray, np.ndarray]:
         """As the view has them, explained now if it was not."""
@@ -284,29 +285,30 @@ class Valuer:
 
     @cached_property
     def groups(self) -> tuple[str, ...]:
-        """What parts are told under, the index left out, in the order of the parts."""
-        return tuple(dict.fromkeys(self._metas[2]))
+        """What parts are told under, in the order of the parts after the index."""
+        return tuple(dict.fromkeys(self._kinds.groups[1:-1]))
 
     @cached_property
     def parts_by_group(self) -> tuple[np.ndarray, np.ndarray]:
         """The parts but the index in the order of their `groups`, and where among them each group begins."""
-        group = np.array([self.groups.index(name) for name in self._metas[2]])
+        group = np.array([self.groups.index(name) for name in self._kinds.groups[1:-1]])
         order = np.argsort(group, kind="stable")
         return order, np.searchsorted(group[order], np.arange(len(self.groups)))
 
     @cached_property
-    def _metas(self) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-        """Names, labels and groups of all parts but the index."""
-        return (
-            ("drift", "local_drift", "steepness", *self.features.names),
-            (
-                "What sales since the training say of the level",
-                "What they say of the neighbourhood",
-                "What they say of better homes there",
-                *self.features.labels,
-            ),
-            ("market", "comparables", "comparables", *self.features.groups),
-        )
+    def _kinds(self) -> Kinds:
+        """Those of the day that nearly everybody asks for."""
+        return self._kinds_since(self.base_day(self.current_day))
+
+    def _kinds_since(self, day: date) -> Kinds:
+        told = {
+            "index": (f"Market since {day}", "market"),
+            "drift": ("What sales since the training say of the level", "market"),
+            "local_drift": ("What they say of the neighbourhood", "comparables"),
+            "steepness": ("What they say of better homes there", "comparables"),
+        }
+        (labels, groups), of = zip(*told.values(), strict=True), self.features
+        return kinds_of((*told, *of.names), (*labels, *of.labels), (*groups, *of.groups))
 
     @property
     def _neighbourhood(self) -> str | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
@@ -13,14 +14,14 @@ import orjson
 
 from models.appraisal import RIGHT_WITHIN, Appraisal, Range
 from models.comparables import Comparable
-from models.reasons import Line, Reason
+from models.reasons import GROUP_LABELS, Line, Lines, Reasons
 from serving.champion import Champion
 from serving.json_body import DIGITS
 from serving.parts import ALL, Parts
 
 
 def answer(champion: Champion, told_id: str, as_of: date, appraisal: Appraisal, parts: Parts = ALL) -> dict[str, Any]:
-    """The parts that were asked for, in their order.
+    """The parts that were asked for, in their order, for `to_json` to write down: lines are written already.
 
     Raises:
         ValueError: when the value or a range is no amount of money, which must never be told.
@@ -43,7 +44,7 @@ _PARTS: Mapping[str, Callable[[Champion, Appraisal], Any]] = {
     "fsd": lambda _, appraisal: appraisal.deviation,
     "in_support": lambda _, appraisal: appraisal.in_support,
     "base": lambda _, appraisal: {"amount": appraisal.base, "meaning": appraisal.base_meaning},
-    "reasons": lambda _, appraisal: [_reason(reason) for reason in appraisal.reasons],
+    "reasons": lambda _, appraisal: _reasons(appraisal.reasons),
     "comparables": lambda _, appraisal: [_comparable(sale) for sale in appraisal.comparables],
     "warnings": lambda _, appraisal: list(appraisal.warnings),
     "model": lambda champion, _: champion.cited,
@@ -88,8 +89,39 @@ def _range(told: Range) -> dict[str, Any]:
     return {"low": money(told.low), "high": money(told.high), "level": told.level}
 
 
-def _reason(reason: Reason) -> dict[str, Any]:
-    return {"name": reason.name, "label": reason.label, "amount": reason.amount, "lines": lines(reason.lines)}
+def _reasons(told: Reasons) -> orjson.Fragment:
+    begun = _begun(told.kinds.names, told.kinds.labels)
+    lines = [begun[kind] + amount for kind, amount in zip(told.order, _each(told.amounts), strict=True)]
+    reasons, begin = [], 0
+    for (name, _, end), amount in zip(told.heads, _each([of for _, of, _ in told.heads]), strict=True):
+        reasons.append(b'%b%b,"lines":[%b}]' % (_REASONS[name], amount, b"},".join(lines[begin:end])))
+        begin = end
+    return orjson.Fragment(b"[%b}]" % b"},".join(reasons))
+
+
+def _lines(told: Lines) -> orjson.Fragment:
+    return orjson.Fragment(_form(told.names, told.labels) % tuple(_each(told.amounts)))
+
+
+@lru_cache(64)
+def _form(names: tuple[str, ...], labels: tuple[str, ...]) -> bytes:
+    """The lines, with `%b` where their amounts belong."""
+    return b"[%b]" % b",".join(one.replace(b"%", b"%%") + b"%b}" for one in _begun(names, labels))
+
+
+@lru_cache(64)
+def _begun(names: tuple[str, ...], labels: tuple[str, ...]) -> tuple[bytes, ...]:
+    """Objects with a name and a label, up to where their amount stands."""
+    told = ({"name": name, "label": label} for name, label in zip(names, labels, strict=True))
+    return tuple(orjson.dumps(one)[:-1] + b',"amount":' for one in told)
+
+
+#: By name.
+_REASONS = dict(zip(GROUP_LABELS, _begun(tuple(GROUP_LABELS), tuple(GROUP_LABELS.values())), strict=True))
+
+
+def _each(amounts: Sequence[float]) -> list[bytes]:
+    return orjson.dumps(amounts)[1:-1].split(b",")
 
 
 def _comparable(sale: Comparable) -> dict[str, Any]:
@@ -101,5 +133,5 @@ def _comparable(sale: Comparable) -> dict[str, Any]:
         "time_adjusted": sale.time_adjusted,
         "distance_km": sale.distance_km,
         "alike": sale.alike,
-        "adjustments": lines(sale.adjustments),
+        "adjustments": _lines(sale.adjustments),
     }

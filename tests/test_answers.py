@@ -5,16 +5,20 @@ from __future__ import annotations
 import gzip
 import json
 import random
+from dataclasses import replace
 from datetime import date
 from hashlib import sha256
 from typing import Any
 
 import brotli
+import numpy as np
+import orjson
 import pytest
 import zstandard
 
 from models import appraisal
-from serving.answer import identity
+from models.reasons import Lines, kinds_of, reasons_in_money
+from serving.answer import answer, identity
 from serving.caching import MOST_OF_ONE, Answers, Kept
 from serving.champion import Champion
 from serving.encoding import CODINGS, accepted, compressed, compressor
@@ -22,7 +26,7 @@ from serving.json_body import read_object
 from serving.notes import Notes
 from serving.parts import ALL, NAMES, asked_parts
 from serving.problems import Problem
-from serving.replies import JSON, LINES, PRIVATE, reply, wants_lines
+from serving.replies import JSON, LINES, PRIVATE, reply, to_json, wants_lines
 from serving.valuing import question_of, tell_first, tell_rest, value_one
 from tests.served import HOME, train
 
@@ -87,11 +91,34 @@ def test_two_lines_together_are_the_whole_answer(champion):
     first, rest = tell_first(champion, question, notes, ALL), tell_rest(champion, question, ALL)
     whole = value_one(champion, BODY)
     assert rest is not None
-    assert {**first, **rest} == whole
+    assert {**orjson.loads(to_json(first)), **orjson.loads(to_json(rest))} == whole
     assert {first["id"], rest["id"]} == {whole["id"]}
     assert first["model"] == rest["model"]
     assert [one.id for one in notes.valued] == [whole["id"]]  # one event, though there are two lines
     assert tell_rest(champion, question, asked("fields=value,model")) is None
+
+
+def test_what_is_written_of_lines_is_what_the_appraisal_tells(champion):
+    whole = appraisal.appraise(champion.valuer, [HOME], champion.valuer.current_day, 5)[0]
+    told = value_one(champion, json.dumps({"home": HOME}).encode())
+    reasons = [(r["name"], r["label"], r["amount"], r["lines"]) for r in told["reasons"]]
+    assert reasons == [(r.name, r.label, r.amount, [line._asdict() for line in r.lines]) for r in whole.reasons]
+    beside = [sale["adjustments"] for sale in told["comparables"]]
+    assert len(beside) == 5
+    assert beside == [[line._asdict() for line in sale.adjustments] for sale in whole.comparables]
+
+
+def test_labels_may_say_anything(champion):
+    """As those of a market's own fields may."""
+    odd = ('"', "100 % öl", "%b", "\\", "a,b", "\n")
+    whole = appraisal.appraise(champion.valuer, [HOME], champion.valuer.current_day, 1)[0]
+    sale, kinds = whole.comparables[0], kinds_of(odd, odd, ["facts"] * len(odd))
+    lines = Lines(odd, odd, [-0.0, 1e16, 0.01, -12345678.9, 1.0, 5e-324])
+    _, reasons = reasons_in_money([500_000.0], [13.0], np.array([[0.1, 0.2, -0.1, 0.0, 0.3, -0.4]]), kinds)[0]
+    odd_one = replace(whole, reasons=reasons, comparables=(sale._replace(adjustments=lines),))
+    told = orjson.loads(to_json(answer(champion, "id", champion.valuer.current_day, odd_one)))
+    assert told["comparables"][0]["adjustments"] == [line._asdict() for line in lines]
+    assert [r["lines"] for r in told["reasons"]] == [[line._asdict() for line in r.lines] for r in reasons]
 
 
 def test_an_identity_is_what_it_always_was(champion):

@@ -19,6 +19,7 @@ from models.bundle import read_bundle, write_bundle
 from models.comparables import FADING, most_comparable
 from models.files import read_json, write_json
 from models.layout import LayoutError, read_layout, write_layout
+from models.reasons import Reasons
 from models.valuer import Valuer
 from tests.cents import same_to_a_cent
 from tests.served import HOME, later_sales, train
@@ -93,8 +94,8 @@ def test_a_sold_home_is_not_compared_with_itself_in_the_grid():
 def test_reasons_and_comparables_are_worked_out_only_when_asked_for():
     told = appraise(laid_out(), [MAPPED_HOME], laid_out().current_day, reasons=False)[0]
     whole = appraise(laid_out(), [MAPPED_HOME], laid_out().current_day, 5)[0]
-    assert (told.reasons, told.comparables, told.base) == ((), (), 0.0)
-    assert replace(whole, reasons=(), comparables=(), base=0.0) == told
+    assert (told.reasons, told.comparables, told.base) == (Reasons(), (), 0.0)
+    assert replace(whole, reasons=Reasons(), comparables=(), base=0.0) == told
     alone = appraise(laid_out(), [MAPPED_HOME], laid_out().current_day, 5, reasons=False)[0]
     assert alone.comparables == whole.comparables
 

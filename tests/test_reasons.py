@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from models.appraisal import appraise
 from models.evidence import evidence_columns
 from models.field import GROUPS
-from models.reasons import GROUP_LABELS, Part, cents_of_parts, log_mean, reasons_in_money
+from models.reasons import GROUP_LABELS, cents_of_parts, kinds_of, log_mean, reasons_in_money
 from models.start import HEDONIC_SHARE
 from tests.town import MAPPED_HOME, homes, live_valuer, mapped_homes, mapped_sales, town_sales, town_valuer
 
@@ -27,12 +27,13 @@ def unmapped_valuer():
     return town_valuer(town_sales(), rounds=20)
 
 
-def parts_of(amounts, group="facts"):
-    return [Part(f"f{i}", f"F{i}", group, amount) for i, amount in enumerate(amounts)]
+def kinds_in(groups):
+    return kinds_of([f"f{i}" for i in range(len(groups))], [f"F{i}" for i in range(len(groups))], groups)
 
 
-def reasons_of(value, log_base, parts):
-    return reasons_in_money([value], [log_base], [parts])[0]
+def reasons_of(value, log_base, amounts, groups=None):
+    kinds = kinds_in(groups or ["facts"] * len(amounts))
+    return reasons_in_money([value], [log_base], np.array([amounts]), kinds)[0]
 
 
 def lines(reasons):
@@ -41,45 +42,58 @@ def lines(reasons):
 
 @given(log_base=st.floats(8, 15), parts=st.lists(st.tuples(st.floats(-2, 2), groups), min_size=1, max_size=15))
 def test_base_and_reasons_are_the_value_to_the_cent(log_base, parts):
-    value = float(round(math.exp(log_base + math.fsum(amount for amount, _ in parts))))
-    told = [Part(f"f{i}", f"F{i}", group, amount) for i, (amount, group) in enumerate(parts)]
-    base, reasons = reasons_of(value, log_base, told)
+    amounts, groups = zip(*parts, strict=True)
+    value = float(round(math.exp(log_base + math.fsum(amounts))))
+    base, reasons = reasons_of(value, log_base, amounts, groups)
     assert round(100 * base) + sum(round(100 * r.amount) for r in reasons) == round(100 * value)
     for reason in reasons:
         assert round(100 * reason.amount) == sum(round(100 * line.amount) for line in reason.lines)
-    assert {r.name for r in reasons} == {group for _, group in parts} | {"rounding"}
+    assert [r.name for r in reasons[-1:]] == ["rounding"]
+    assert {r.name for r in reasons[:-1]} == set(groups)
+    told = {line.name: reason.name for reason in reasons[:-1] for line in reason.lines}
+    assert told == {f"f{i}": group for i, group in enumerate(groups)}
+
+
+@given(parts=st.lists(st.tuples(st.floats(-2, 2), groups), min_size=1, max_size=15))
+def test_the_largest_come_first_and_of_equals_those_named_first(parts):
+    amounts, groups = zip(*parts, strict=True)
+    _, reasons = reasons_of(float(round(math.exp(13 + math.fsum(amounts)))), 13.0, amounts, groups)
+    for told in (reasons[:-1], *(reason.lines for reason in reasons)):
+        assert list(told) == sorted(told, key=lambda one: (-abs(one.amount), one.name))
 
 
 @given(log_base=st.floats(8, 15), amounts=amounts_)
 def test_rounding_is_its_own_small_line(log_base, amounts):
     value = float(round(math.exp(log_base + math.fsum(amounts))))
-    _, reasons = reasons_of(value, log_base, parts_of(amounts))
+    _, reasons = reasons_of(value, log_base, amounts)
     assert reasons[-1].name == "rounding"
     assert abs(reasons[-1].amount) <= 0.5 + 0.01 * (len(amounts) + 1)
 
 
 def test_what_raises_the_log_price_raises_the_money_and_the_largest_comes_first():
-    amounts = {"size": 0.05, "location": -0.4, "quality": math.log(500_000) - 12.65}
-    _, reasons = reasons_of(500_000.0, 13.0, [Part(g, g, g, amount) for g, amount in amounts.items()])
+    told = {"size": 0.05, "location": -0.4, "quality": math.log(500_000) - 12.65}
+    amounts, groups = list(told.values()), list(told)
+    _, reasons = reasons_of(500_000.0, 13.0, amounts, groups)
     assert [r.name for r in reasons][:2] == ["quality", "location"]
     assert {r.name: r.amount > 0 for r in reasons[:3]} == {"size": True, "location": False, "quality": True}
-    _, (reason, _) = reasons_of(500_000.0, 13.0, parts_of(amounts.values()))
+    _, (reason, _) = reasons_of(500_000.0, 13.0, amounts)
     assert [line.name for line in reason.lines] == ["f2", "f1", "f0"]
 
 
 def test_homes_are_told_the_same_together_and_alone():
     values, log_bases = [500_000.0, 320_000.0], [13.0, 12.5]
-    parts = [parts_of([0.1, -0.2, 0.3]), parts_of([-1e-9, 0.05, 0.0])]
-    assert reasons_in_money(values, log_bases, parts) == list(map(reasons_of, values, log_bases, parts))
+    parts, kinds = np.array([[0.1, -0.2, 0.3], [-1e-9, 0.05, 0.0]]), kinds_in(["size", "facts", "size"])
+    told = [reasons_of(*one, list(kinds.groups[:-1])) for one in zip(values, log_bases, parts.tolist(), strict=True)]
+    assert reasons_in_money(values, log_bases, parts, kinds) == told
 
 
 def test_nothing_is_never_told_as_less_than_nothing():
-    _, reasons = reasons_of(442413.0, 13.0, parts_of([-1e-12, 0.0]))
+    _, reasons = reasons_of(442413.0, 13.0, [-1e-12, 0.0])
     assert [math.copysign(1, line.amount) for line in reasons[0].lines] == [1, 1]
 
 
 def test_parts_that_cancel_out_still_show():
-    base, (reason, _) = reasons_of(442413.0, 13.0, parts_of([0.1, -0.1]))
+    base, (reason, _) = reasons_of(442413.0, 13.0, [0.1, -0.1])
     assert reason.amount == 0
     assert reason.lines[0].amount == -reason.lines[1].amount != 0
     assert base == 442413.39
@@ -132,7 +146,7 @@ def test_parts_are_hedonic_share_and_an_independent_readers_contributions():
     """Each fact's part is its share of the regression and what SHAP finds in the trees; the rest is index and drift."""
     valuer, asked = live_valuer(), mapped_sales()[::60]
     view = valuer.view(asked, date(2019, 12, 1))
-    log_bases, parts = valuer.parts(view)
+    log_bases, told = valuer.parts(view)
     explained = [shap.TreeExplainer(forest) for forest in valuer.bag.forests]
     seen = [view.matrix + aside for aside in valuer.bag.aside]
     trees = np.mean([e.shap_values(rows) for e, rows in zip(explained, seen, strict=True)], axis=0)
@@ -140,9 +154,8 @@ def test_parts_are_hedonic_share_and_an_independent_readers_contributions():
     hedonic = valuer.memory.known(int(view.months[0])).hedonic
     shares = HEDONIC_SHARE * hedonic.terms.by_field(hedonic.terms.design(asked), hedonic.worth)
     trees[:, : shares.shape[1]] += shares
-    told = np.array([[part.amount for part in row] for row in parts])
-    names = [part.name for part in parts[0]]
-    assert names == ["index", "drift", "local_drift", "steepness", *valuer.features.names]
+    names = valuer.kinds(date(2019, 12, 1)).names
+    assert names == ("index", "drift", "local_drift", "steepness", *valuer.features.names, "rounding")
     np.testing.assert_allclose(told[:, 4:], trees, atol=1e-6)
     year_before = hedonic.index.level([date(2018, 12, 1)])[0]
     np.testing.assert_allclose(log_bases, year_before + base, atol=1e-6)
