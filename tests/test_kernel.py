@@ -112,7 +112,8 @@ def test_every_rule_of_quadrature_is_exact():
         told = Walk([flat], np.zeros((1, features)))
         assert flat.arrays["points"].max() == {6: 4, 14: 8, 30: 16}[features]
         theirs = np.asarray(booster.predict(X[:100], pred_contrib=True))
-        explains(told.contributions(X[:100]), theirs)
+        most = 1e-6 * theirs.sum(axis=1).max()  # thirty factors are rounded in single precision, each leaf at its size
+        np.testing.assert_allclose(told.contributions(X[:100]), theirs, rtol=0, atol=most)
 
 
 def test_contributions_and_base_add_up_to_the_prediction():

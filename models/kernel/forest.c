@@ -13,7 +13,13 @@
 #define SIDE_BY_SIDE 8 /* trees that one home walks at once */
 #define ROWS 16        /* homes that walk a tree side by side */
 #define FEW_ROWS 3     /* that are worth it, whatever the places left empty cost */
+#define FEW_THRESHOLDS 256 /* counted sooner than looked for, where homes stand side by side */
 #define RIGHT_ALWAYS 65535
+#define INLINE static inline __attribute__((always_inline)) /* numbers of homes become constants */
+
+typedef uint16_t ranks __attribute__((vector_size(2 * ROWS)));
+typedef int32_t bits __attribute__((vector_size(4 * ROWS)));
+typedef uint32_t words __attribute__((vector_size(4 * ROWS)));
 
 /* How a question treats what is missing; as LightGBM's decision types do. */
 enum { MISSING_NONE, MISSING_ZERO, MISSING_NAN, CATEGORICAL };
@@ -28,20 +34,39 @@ static uint16_t rank_of(const double *thresholds, int32_t count, double x)
     return (uint16_t)(from - thresholds + (count == 1 && *from < x));
 }
 
-static uint16_t rank_or_side(const forest *f, int32_t s, double x)
+/* The same of homes side by side: as many thresholds as are below x. */
+INLINE void ranks_of(const double *thresholds, int32_t count, const double *x, int32_t homes, int64_t *ranks)
 {
-    int32_t start = f->slot_start[s], count = f->slot_start[s + 1] - start;
-    switch (f->slot_kind[s]) {
-    case MISSING_NAN:
-        if (isnan(x)) return f->slot_default_left[s] ? 0 : RIGHT_ALWAYS;
-        break;
-    case MISSING_ZERO:
-        if (isnan(x) || is_zero(x)) return f->slot_default_left[s] ? 0 : RIGHT_ALWAYS;
-        break;
-    default:
-        if (isnan(x)) x = 0.0;
+    for (int32_t r = 0; r < homes; r++) ranks[r] = 0;
+    for (int32_t i = 0; i < count; i++)
+        for (int32_t r = 0; r < homes; r++) ranks[r] += thresholds[i] < x[r];
+}
+
+static inline int is_missing(int kind, double x)
+{
+    return (kind == MISSING_NAN && isnan(x)) || (kind == MISSING_ZERO && (isnan(x) || is_zero(x)));
+}
+
+/* Each home's rank in a slot, or which side it goes where its value is missing. */
+INLINE void rank_or_side(const forest *f, int32_t s, const double *rows, int32_t homes, uint16_t *asked)
+{
+    const int32_t start = f->slot_start[s], count = f->slot_start[s + 1] - start;
+    const int kind = f->slot_kind[s];
+    const uint16_t side = f->slot_default_left[s] ? 0 : RIGHT_ALWAYS;
+    double x[ROWS];
+    int64_t ranks[ROWS];
+    for (int32_t r = 0; r < homes; r++) {
+        const double given = rows[r * f->features + f->slot_feature[s]];
+        x[r] = isnan(given) ? 0.0 : given;
     }
-    return rank_of(f->thresholds + start, count, x);
+    if (homes > 1 && count <= FEW_THRESHOLDS)
+        ranks_of(f->thresholds + start, count, x, homes, ranks);
+    else
+        for (int32_t r = 0; r < homes; r++) ranks[r] = rank_of(f->thresholds + start, count, x[r]);
+    for (int32_t r = 0; r < homes; r++) asked[r] = (uint16_t)ranks[r];
+    if (kind == MISSING_NONE) return;
+    for (int32_t r = 0; r < homes; r++)
+        if (is_missing(kind, rows[r * f->features + f->slot_feature[s]])) asked[r] = side;
 }
 
 int32_t leaf_of(const forest *f, int32_t tree, const uint16_t *asked, int32_t apart)
@@ -57,25 +82,38 @@ int32_t leaf_of(const forest *f, int32_t tree, const uint16_t *asked, int32_t ap
 /* A category as a whole number; a negative one or NaN becomes what no bit stands for, and -0.5 is cut to 0. */
 static uint32_t category_of(double x) { return x > -1 && x < INT32_MAX ? (uint32_t)x : UINT32_MAX; }
 
-/* Most questions are about few features' categories: each is read once, and the questions lie feature by feature. */
+/* Most questions are about few features' categories: these lie behind the others, feature by feature, and each is read
+ * once. A category that has no bit goes right. */
+INLINE void ask_of(const forest *f, const double *rows, int32_t homes, uint16_t *restrict asked)
+{
+    const int32_t slots = f->slots, *start = f->slot_start, *features = f->slot_feature;
+    int32_t s = 0;
+    for (; s < slots && f->slot_kind[s] != CATEGORICAL; s++) rank_or_side(f, s, rows, homes, asked + s * homes);
+    while (s < slots) {
+        const int32_t feature = features[s];
+        words which = {0}, at = {0};
+        for (int32_t r = 0; r < homes; r++) {
+            const uint32_t category = category_of(rows[r * f->features + feature]);
+            which[r] = category >> 5;
+            at[r] = category & 31;
+        }
+        for (; s < slots && features[s] == feature; s++) {
+            const uint32_t *told = f->words + start[s], count = start[s + 1] - start[s];
+            words its = {0};
+            for (uint32_t w = 0; w < count; w++) its |= told[w] & (words)(which == w);
+            const ranks side = __builtin_convertvector(1 ^ ((its >> at) & 1), ranks);
+            memcpy(asked + s * homes, &side, homes * sizeof *asked);
+        }
+    }
+}
+
 void ask(const forest *f, const double *rows, int32_t count, uint16_t *asked)
 {
-    uint32_t category[ROWS];
-    int32_t of = -1;
-    for (int32_t s = 0; s < f->slots; s++, asked += count) {
-        const int32_t feature = f->slot_feature[s];
-        if (f->slot_kind[s] != CATEGORICAL) {
-            for (int32_t r = 0; r < count; r++) asked[r] = rank_or_side(f, s, rows[r * f->features + feature]);
-            continue;
-        }
-        if (of != feature)
-            for (int32_t r = 0; r < count; r++) category[r] = category_of(rows[r * f->features + feature]);
-        of = feature;
-        const uint32_t *words = f->words + f->slot_start[s], bits = 32 * (f->slot_start[s + 1] - f->slot_start[s]);
-        for (int32_t r = 0; r < count; r++) {
-            const uint32_t told = category[r] < bits, c = told ? category[r] : 0;
-            asked[r] = (uint16_t)(1 ^ (told & (words[c >> 5] >> (c & 31))));
-        }
+    switch (count) {
+    case 1: ask_of(f, rows, 1, asked); break;
+    case 4: ask_of(f, rows, 4, asked); break;
+    case 8: ask_of(f, rows, 8, asked); break;
+    default: ask_of(f, rows, ROWS, asked);
     }
 }
 
@@ -109,9 +147,6 @@ static void sum_leaves(const forest *f, const double *row, uint16_t *asked, doub
 
 /* ROWS homes side by side (QuickScorer; Lucchese et al. 2015, doi:10.1145/2766462.2767733): a split that a home fails
  * strikes out the leaves to its left, and the first leaf that is left is the home's. */
-typedef uint16_t ranks __attribute__((vector_size(2 * ROWS)));
-typedef int32_t bits __attribute__((vector_size(4 * ROWS)));
-
 static void sum_leaves_of_rows(const forest *f, const double *rows, uint16_t *asked, double *told)
 {
     ask(f, rows, ROWS, asked);

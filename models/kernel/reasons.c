@@ -16,8 +16,8 @@
  *
  * z, the factors of passed edges and their inverses hang on the tree alone: homes that walk side by side share them.
  * Products are of single precision, which leaves reasons a ten-millionth; predictions are added up in double, in
- * LightGBM's order. All runs in a fixed order, and no multiplication is fused with an addition: the bits of a home are
- * the same everywhere, alone and beside others. */
+ * LightGBM's order. All runs in a fixed order, and a multiplication is fused with an addition only where it says so: the
+ * bits of a home are the same everywhere, alone and beside others. */
 
 #include "forest.h"
 #include "second.h"
@@ -28,6 +28,19 @@
 #define MOST_HOMES 8   /* side by side */
 #define MOST_POINTS 28 /* of the quadratures together */
 #define MOST_EDGES (2 * MOST_NODES + 1)
+
+/* x * y + z of vectors, rounded once. */
+#if defined(__clang__)
+#define FUSED(x, y, z) __builtin_elementwise_fma(x, y, z)
+#else
+#define FUSED(x, y, z)                                                                                                 \
+    ({                                                                                                                 \
+        __typeof__((x) + (y)) fused_;                                                                                  \
+        for (unsigned at_ = 0; at_ < sizeof fused_ / sizeof fused_[0]; at_++)                                          \
+            fused_[at_] = __builtin_fmaf((x)[at_], (y)[at_], (z)[at_]);                                                \
+        fused_;                                                                                                        \
+    })
+#endif
 
 /* Gauss-Legendre points and weights on 0..1, of 4, 8 and 16 points one after the other; the weights are those of an
  * integral over 1 / (1 - t). */
@@ -100,10 +113,11 @@ typedef struct {
             const points_##R##_##N left = rest * e->passed_on[0], its = rest * e->passed_on[1];                        \
             const lanes_##R##_##N above = undo[n->earlier];                                                            \
             const masks_##R##_##N right = in_all_##R##_##N(goes_right), out = above == 0.0f;                           \
-            way[n->child[0]] = way[i] * either_##R##_##N(out, e->share[0] - none,                                      \
-                                                         above * (for_all_##R##_##N(left) + where_##R##_##N(~right, at)));\
-            way[n->child[1]] = way[i] * either_##R##_##N(out, e->share[1] - none,                                      \
-                                                         above * (for_all_##R##_##N(its) + where_##R##_##N(right, at)));\
+            const lanes_##R##_##N here = way[i] * either_##R##_##N(out, 1.0f - none, above);                           \
+            way[n->child[0]] = here * either_##R##_##N(out, e->share[0] - none,                                        \
+                                             for_all_##R##_##N(left) + where_##R##_##N(~right, at));                   \
+            way[n->child[1]] = here * either_##R##_##N(out, e->share[1] - none,                                        \
+                                             for_all_##R##_##N(its) + where_##R##_##N(right, at));                     \
             undo[2 * i + 1] = where_##R##_##N(~out, where_##R##_##N(~right, for_all_##R##_##N(1.0f / (t + left))));    \
             undo[2 * i + 2] = where_##R##_##N(~out, where_##R##_##N(right, for_all_##R##_##N(1.0f / (t + its))));      \
         }                                                                                                              \
@@ -114,7 +128,8 @@ typedef struct {
             const node *n = nodes + i;                                                                                 \
             const lanes_##R##_##N left = way[n->child[0]], right = way[n->child[1]], both = left + right;              \
             way[i] = both;                                                                                             \
-            told[n->feature] += left * undo[2 * i + 1] + right * undo[2 * i + 2] - both * undo[n->earlier];            \
+            const lanes_##R##_##N passed = FUSED(right, undo[2 * i + 2], left * undo[2 * i + 1]);                      \
+            told[n->feature] += FUSED(-both, undo[n->earlier], passed);                                                \
         }                                                                                                              \
         return open;                                                                                                   \
     }
