@@ -8,6 +8,7 @@ what was checked. So the first process copies it into memory of its own and seal
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import fcntl
 import mmap
 import os
@@ -20,6 +21,8 @@ from models.files import digest
 
 #: Nobody may write, cut or lengthen it, or take these back.
 SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+#: Bytes of a large page; and `MADV_COLLAPSE` of Linux, which Python has no name for.
+LARGE, _COLLAPSE = 2 << 20, 25
 #: Beside the file: where the sealed memory is, as process and file descriptor.
 WHERE = ".where"
 
@@ -73,14 +76,35 @@ def _copied(data: bytes) -> int:
 
 def _mapped(memory: int) -> np.ndarray:
     """Its bytes; raises ValueError where there are none. The descriptor stays open, for others to find, while they are
-    in use."""
+    in use.
+
+    They begin where a large page can, and lie in large pages where the system has some: what is read of them lies far
+    apart, and each small page would have to be looked up first.
+    """
     try:
-        pages = mmap.mmap(memory, 0, access=mmap.ACCESS_READ)
+        if not (size := os.fstat(memory).st_size):
+            raise ValueError("the memory is empty")
+        room = mmap.mmap(-1, size + LARGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=mmap.PROT_READ)
+        begin = -np.frombuffer(room, dtype=np.uint8).ctypes.data % LARGE
+        told = np.frombuffer(room, dtype=np.uint8, count=size, offset=begin)
+        _map_over(told, memory)
     except BaseException:
         os.close(memory)
         raise
-    weakref.finalize(pages, os.close, memory)
-    return np.frombuffer(pages, dtype=np.uint8)
+    weakref.finalize(room, os.close, memory)
+    with contextlib.suppress(OSError):
+        room.madvise(_COLLAPSE, begin, size // LARGE * LARGE)
+    return told
+
+
+def _map_over(place: np.ndarray, memory: int) -> None:
+    """Maps the memory where the array's bytes have been; they go together."""
+    call = ctypes.CDLL(None, use_errno=True).mmap
+    call.restype = ctypes.c_void_p
+    call.argtypes = (ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long)
+    fixed = mmap.MAP_SHARED | 0x10  # MAP_FIXED
+    if call(place.ctypes.data, len(place), mmap.PROT_READ, fixed, memory, 0) != place.ctypes.data:
+        raise OSError(ctypes.get_errno(), "the memory can't be mapped")
 
 
 def _say_where(path: Path, memory: int) -> None:

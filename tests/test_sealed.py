@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from models.files import digest
-from models.sealed import sealed
+from models.sealed import LARGE, sealed
 from tests.served import ROOT
 
 DATA = bytes(range(256)) * 4096
@@ -75,9 +75,24 @@ def test_it_is_freed_with_the_last_array_of_it(file: Path):
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
     part = sealed(file, digest(DATA))[256:512].view(np.uint16)
     assert part[1] == 0x0302
+    assert "memfd:assay" in Path("/proc/self/maps").read_text()
     del part
     gc.collect()
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+    assert "memfd:assay" not in Path("/proc/self/maps").read_text()
+
+
+def test_it_begins_where_a_large_page_can(file: Path):
+    file.write_bytes(DATA * 5)
+    told = sealed(file, digest(DATA * 5))
+    assert told.ctypes.data % LARGE == 0
+    assert told.tobytes() == DATA * 5
+
+
+def test_nothing_is_not_shared(file: Path):
+    file.write_bytes(b"")
+    with pytest.raises(ValueError, match="empty"):
+        sealed(file, digest(b""))
 
 
 def test_other_bytes_than_promised_are_not_given(file: Path):
