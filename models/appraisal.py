@@ -83,7 +83,7 @@ def appraise(
         return []
     explain = reasons or comparables > 0
     view = valuer.view(valuer.columns(homes), as_of, explain)
-    sales = sought(valuer, homes, view, comparables) if comparables else []  # the rest is worked out meanwhile
+    sales = sought(valuer, homes, view, comparables) if comparables else None  # the rest is worked out meanwhile
     values, features = valuer.told(view).tolist(), view.matrix.tolist()
     ranges = [(level, low.tolist(), high.tolist()) for level, (low, high) in valuer.ranges(view).items()]
     deviation, chance = (told.tolist() for told in valuer.certainty(view, RIGHT_WITHIN))
@@ -93,7 +93,7 @@ def appraise(
         log_bases, parts = valuer.parts(view)
         why = reasons_in_money(values, log_bases.tolist(), parts, valuer.kinds(as_of))
     warned = [tuple(_warnings(valuer, home, as_of, far[i])) if warnings else () for i, home in enumerate(homes)]
-    beside = comparables_of(valuer, homes, view, sales) if comparables else [()] * len(homes)
+    beside = [()] * len(homes) if sales is None else comparables_of(valuer, homes, view, sales)
     base_meaning = f"the typical home of {valuer.market.label} on {valuer.base_day(as_of)}"
     return [
         Appraisal(

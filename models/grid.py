@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models.comparables import FADING, NO_LEAF, Comparable, leaves_of, most_comparable
-from models.kernel.alike import LANES, Alike, Choice
+from models.kernel.alike import LANES, Alike, Choices
 from models.reasons import GROUP_LABELS, ROUNDING, Lines, cents_of_parts
 
 if TYPE_CHECKING:
@@ -30,15 +30,17 @@ AT_ONCE = 2000
 
 @dataclass(frozen=True)
 class Beside:
-    """Sales chosen for a home, each as a home never sold on the day of its valuation.
+    """Sales chosen for homes, home by home, each as a home never sold on the day of the valuation.
 
     Attributes:
+        numbers: how many for each home, shape (homes,).
         chosen: positions in the memory, shape (n,).
         alike: the share of trees that can't tell the sale from the home, shape (n,).
         apart: log value less the level of the market, shape (n,).
         groups: what each group of parts adds to it, the index left out, shape (n, groups).
     """
 
+    numbers: np.ndarray
     chosen: np.ndarray
     alike: np.ndarray
     apart: np.ndarray
@@ -70,19 +72,20 @@ class Grid:
     def alike(self) -> Alike:
         return Alike(self.starts, self.order, self.by_sale, self.fading)
 
-    def choice(self, home: np.ndarray, own: np.ndarray, count: int) -> Choice:
-        """Of the sales that weigh most beside a home; equal to `most_comparable` over all believed sales but `own`.
+    def choices(self, homes: np.ndarray, own: Sequence[Sequence[int]], count: int) -> Choices:
+        """The sales that weigh most beside each home: those of `most_comparable` among all believed but its own.
 
         Args:
-            home: its leaf in each tree, uint16, shape (trees,).
+            homes: of each its leaf in each tree, uint16, shape (homes, trees).
+            own: of each the positions of the sales that don't count.
         """
-        leaves = np.full(self.by_sale.shape[1], NO_LEAF, dtype=np.uint16)
-        leaves[: len(home)] = home
-        return Choice(self.alike, leaves, own, count)
+        leaves = np.full((len(homes), self.by_sale.shape[1]), NO_LEAF, dtype=np.uint16)
+        leaves[:, : homes.shape[1]] = homes
+        return Choices(self.alike, leaves, own, count)
 
-    def beside(self, choice: Choice) -> Beside:
-        positions, shared = choice.made()
-        return Beside(positions, shared, self.apart[positions], self.groups[positions])
+    def beside(self, choices: Choices) -> Beside:
+        numbers, positions, shared = choices.made()
+        return Beside(numbers, positions, shared, self.apart[positions], self.groups[positions])
 
 
 def lay_grid(valuer: Valuer) -> Grid:
@@ -106,21 +109,27 @@ def lay_grid(valuer: Valuer) -> Grid:
     return Grid(month, starts, np.array(order), by_sale, _fading(valuer, month), apart, groups)
 
 
-def sought(valuer: Valuer, homes: Sequence[Mapping[str, Any]], view: View, count: int) -> list[Choice | Beside]:
-    """For each home the sales that weigh most beside it, chosen or to be chosen; for a home alone the kernel's second
-    thread begins, and works on while the caller does something else.
+def sought(valuer: Valuer, homes: Sequence[Mapping[str, Any]], view: View, count: int) -> Choices | Beside:
+    """The sales that weigh most beside each home, chosen or to be chosen; for a home alone the kernel's second thread
+    begins, and works on while the caller does something else.
 
     Args:
         view: of these homes on one day.
     """
-    found = [_sought(valuer, home, view, i, count) for i, home in enumerate(homes)]
-    if len(found) == 1 and isinstance(found[0], Choice):
-        found[0].begin()
-    return found
+    month, grid = int(view.months[0]), valuer.grid
+    leaves = leaves_of(valuer.bag, view.matrix).T if view.explained is None else view.explained.leaves
+    known = valuer.evidence.laid(month)
+    own = [known.sales_of(home.get("property_id")) for home in homes]
+    if grid is None or grid.month != month:
+        return _chosen(valuer, leaves, known.known.trusted, own, view, count)
+    choices = grid.choices(leaves, own, count)
+    if len(homes) == 1:
+        choices.begin()
+    return choices
 
 
 def comparables(
-    valuer: Valuer, homes: Sequence[Mapping[str, Any]], view: View, sought: Sequence[Choice | Beside]
+    valuer: Valuer, homes: Sequence[Mapping[str, Any]], view: View, sought: Choices | Beside
 ) -> list[tuple[Comparable, ...]]:
     """For each home its comparable sales, and what tells each from the home.
 
@@ -130,56 +139,46 @@ def comparables(
     """
     memory, level = valuer.memory, float(view.level[0])
     value, log_value, ours = valuer.told(view), view.log_value, _by_group(valuer, valuer.amounts(view)[1])
-    found = [valuer.grid.beside(one) if isinstance(one, Choice) and valuer.grid else one for one in sought]
-    chosen, alike, log_apart, groups = (
-        np.concatenate([getattr(beside, name) for beside in found]) for name in ("chosen", "alike", "apart", "groups")
-    )
-    numbers = [len(beside.chosen) for beside in found]
-    whose = np.repeat(np.arange(len(homes)), numbers)
+    found = valuer.grid.beside(sought) if isinstance(sought, Choices) and valuer.grid else sought
+    assert isinstance(found, Beside)
+    chosen, whose = found.chosen, np.repeat(np.arange(len(homes)), found.numbers)
     moved = level - memory.index(int(view.months[0])).level(memory.sale_day[chosen])
-    differs = ours[whose] - groups
+    differs = ours[whose] - found.groups
     differs[:, valuer.groups.index("market")] += moved
-    explained = level + log_apart - moved
+    explained = level + found.apart - moved
     day, price, alike, since, theirs = (
-        column.tolist() for column in (memory.sale_day[chosen], memory.price[chosen], alike, moved, explained)
+        column.tolist() for column in (memory.sale_day[chosen], memory.price[chosen], found.alike, moved, explained)
     )
     unexplained = [log - math.log(paid) for log, paid in zip(theirs, price, strict=True)]
     ends = value[whose].tolist(), [math.exp(log) for log in log_value[whose].tolist()]
-    lines = _adjustments(valuer.groups, price, *ends, np.column_stack([differs, unexplained]))
-    away = _kilometres(valuer, homes, whose, chosen)
-    told = (
-        Comparable(
-            sale_id=str(memory.sale_id[position]),
-            property_id=str(memory.property_id[position]),
-            sale_date=day[j],
-            price=price[j],
-            time_adjusted=round(price[j] * math.exp(since[j]), 2),
-            distance_km=away[j],
-            alike=round(alike[j], 4),
-            adjustments=lines[j],
-        )
-        for j, position in enumerate(chosen.tolist())
+    told = map(
+        Comparable,
+        map(str, memory.sale_id[chosen].tolist()),
+        map(str, memory.property_id[chosen].tolist()),
+        day,
+        price,
+        [round(paid * math.exp(later), 2) for paid, later in zip(price, since, strict=True)],
+        _kilometres(valuer, homes, whose, chosen),
+        [round(share, 4) for share in alike],
+        _adjustments(valuer.groups, price, *ends, np.column_stack([differs, unexplained])),
     )
-    return [tuple(islice(told, number)) for number in numbers]
+    return [tuple(islice(told, number)) for number in found.numbers.tolist()]
 
 
-def _sought(valuer: Valuer, home: Mapping[str, Any], view: View, i: int, count: int) -> Choice | Beside:
-    month, day = int(view.months[i]), view.days[i]
-    if view.explained is None:
-        leaves = leaves_of(valuer.bag, view.matrix[[i]])[:, 0]
-    else:
-        leaves = view.explained.leaves[i].astype(np.uint16)
-    grid, known = valuer.grid, valuer.evidence.laid(month)
-    own = np.array(known.sales_of(home.get("property_id")), dtype=np.int64)
-    if grid is not None and grid.month == month:
-        return grid.choice(leaves, own, count)
-    among = known.known.trusted
-    among = among[~np.isin(among, own)]
-    years = (_first_day(month) - valuer.memory.day) / 365.25
-    chosen, alike = most_comparable(valuer.leaves, leaves, years, among, count)
+def _chosen(
+    valuer: Valuer, leaves: np.ndarray, among: np.ndarray, own: Sequence[Sequence[int]], view: View, count: int
+) -> Beside:
+    """Of a month that is not laid out; `among` are the believed sales."""
+    years = (_first_day(int(view.months[0])) - valuer.memory.day) / 365.25
+    told = [
+        most_comparable(valuer.leaves, home.astype(np.uint16), years, among[~np.isin(among, sales)], count)
+        for home, sales in zip(leaves, own, strict=True)
+    ]
+    chosen, alike = (np.concatenate(column) for column in zip(*told, strict=True))
+    numbers = np.array([len(positions) for positions, _ in told])
     if not len(chosen):
-        return Beside(chosen, alike, np.empty(0), np.empty((0, len(valuer.groups))))
-    return Beside(chosen, alike, *_as_never_sold(valuer, chosen, day.item()))
+        return Beside(numbers, chosen, alike, np.empty(0), np.empty((0, len(valuer.groups))))
+    return Beside(numbers, chosen, alike, *_as_never_sold(valuer, chosen, view.days[0].item()))
 
 
 def _as_never_sold(valuer: Valuer, sales: np.ndarray, day: date) -> tuple[np.ndarray, np.ndarray]:

@@ -61,24 +61,43 @@ def test_a_choice_that_is_begun_is_the_one_made_at_once():
     grid, leaves = ours.grid, ours.leaves
     assert grid is not None
     believed = ours.evidence.laid(grid.month).known.trusted
-    years, own = -FADING * np.log(grid.fading), believed[[-1, -9]]
+    years, own = -FADING * np.log(grid.fading), believed[[-1, -9]].tolist()
     among, sizes = np.setdiff1d(believed, own), (1, 5, 40)
     for i, home in enumerate(leaves[:, believed[-200:]].T):
         count = sizes[i % len(sizes)]
-        begun = grid.choice(np.roll(home, 1), own, 40)
+        begun = grid.choices(np.roll(home, 1)[None], [own], 40)
         begun.begin()
         for _ in range(i % 4 and 1000):  # so that the thread is in the midst of it
-            if begun.second.state:
+            if begun._told["second"]["state"][0]:
                 break
         del begun
         laid = [np.full(shape, 7, np.uint32) for shape in (40, 80, len(own)) for _ in range(3)]
-        at_once = grid.choice(home, own, count).made()
-        begun = grid.choice(home, own, count)
+        at_once = grid.choices(home[None], [own], count).made()
+        begun = grid.choices(home[None], [own], count)
         begun.begin()
-        for told in (at_once, begun.made(), begun.made()):
-            for one, expected in zip(told, most_comparable(leaves, home, years, among, count), strict=True):
-                np.testing.assert_array_equal(one, expected)
+        for number, *told in (at_once, begun.made(), begun.made()):
+            expected = most_comparable(leaves, home, years, among, count)
+            assert number.tolist() == [len(expected[0])]
+            for one, other in zip(told, expected, strict=True):
+                np.testing.assert_array_equal(one, other)
         assert all((array == 7).all() for array in laid)
+
+
+@pytest.mark.parametrize("begins", [False, True])
+def test_choices_made_together_are_those_made_alone(begins: bool):
+    ours = laid_out()
+    assert ours.grid is not None
+    believed = ours.evidence.laid(ours.grid.month).known.trusted
+    homes = ours.leaves[:, believed[-9:]].T.copy()
+    homes[4] = 65_000  # nobody's leaves
+    own = [believed[-9 + i : -9 + i + i % 3].tolist() for i in range(9)]
+    alone = [ours.grid.choices(home[None], [sales], 5).made() for home, sales in zip(homes, own, strict=True)]
+    together = ours.grid.choices(homes, own, 5)
+    if begins:
+        together.begin()
+    for told, others in zip(together.made(), zip(*alone, strict=True), strict=True):
+        np.testing.assert_array_equal(told, np.concatenate(others))
+    assert [len(sales) for _, sales, _ in alone] == [5, 5, 5, 5, 0, 5, 5, 5, 5]
 
 
 def test_a_sold_home_is_not_compared_with_itself_in_the_grid():

@@ -246,14 +246,16 @@ static void weightiest(void *asked)
     c->found = told;
 }
 
-/* Lets the second thread choose. Until `choose` is over the choice lies still, with all it points to. */
+/* Lets the second thread choose for the first home. Until `choose` is over the choices lie still, with all they point
+ * to. */
 void begin_to_choose(choice *c)
 {
     c->second = (job){weightiest, c, 0};
     offer(&c->second);
 }
 
-void choose(choice *c, int32_t is_begun)
+void choose(choice *c, int32_t homes, int32_t is_begun)
 {
-    if (!is_begun || !taken(&c->second)) weightiest(c);
+    for (int32_t i = 0; i < homes; i++)
+        if (i || !is_begun || !taken(&c->second)) weightiest(c + i);
 }

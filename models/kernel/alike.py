@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
+from itertools import chain
 from threading import local
 
 import numpy as np
 
 from models.kernel.second import Job
-from models.kernel.walk import kernel
+from models.kernel.walk import at, kernel
 
 LANES = 32  # trees that the kernel weighs at once
 BLOCK = 64  # sales that it looks over at once
@@ -44,9 +46,7 @@ class Alike(ctypes.Structure):
         return kept
 
 
-class Choice(ctypes.Structure):
-    """The sales that weigh most beside one home, once they are chosen, and all that is written to meanwhile."""
-
+class _Choice(ctypes.Structure):
     _fields_ = [
         *((name, _pointer) for name in ("alike", "home", "own")),
         *((name, ctypes.c_int32) for name in ("owned", "most")),
@@ -55,27 +55,40 @@ class Choice(ctypes.Structure):
         ("second", Job),
     ]
 
-    def __init__(self, alike: Alike, home: np.ndarray, own: np.ndarray, count: int) -> None:
-        """As `Grid.choice` has them."""
-        home, own = np.ascontiguousarray(home, np.uint16), np.ascontiguousarray(own, np.uint32)
-        self.told = np.empty(count, np.uint32), np.empty(count)
-        self.kept = alike, home, own, alike.room
-        self.begun = False
-        rooms = [array.ctypes.data for array in (*alike.room, *self.told)]
-        super().__init__(ctypes.addressof(alike), home.ctypes.data, own.ctypes.data, len(own), count, *rooms)
+
+_CHOICE = np.dtype(_Choice)
+
+
+class Choices:
+    """The sales that weigh most beside each of some homes, once they are chosen, and all that is written meanwhile."""
+
+    def __init__(self, alike: Alike, homes: np.ndarray, own: Sequence[Sequence[int]], count: int) -> None:
+        """As `Grid.choices` has them."""
+        numbers = np.array([len(sales) for sales in own])
+        owned, told = np.array([*chain(*own)], np.uint32), np.zeros(len(homes), _CHOICE)
+        self._chosen, self._shared = np.zeros((len(homes), count), np.uint32), np.zeros((len(homes), count))
+        told["alike"], told["owned"], told["most"] = ctypes.addressof(alike), numbers, count
+        told["own"] = owned.ctypes.data + owned.itemsize * (numbers.cumsum() - numbers)
+        for name, array in zip(("weight", "rivals", "shares", "each"), alike.room, strict=True):
+            told[name] = array.ctypes.data
+        for name, array in (("home", homes), ("chosen", self._chosen), ("shared", self._shared)):
+            told[name] = array.ctypes.data + array.strides[0] * np.arange(len(homes))
+        self._told, self._kept, self._begun = told, (alike, homes, owned, alike.room), False
 
     def begin(self) -> None:
-        """Lets the kernel's second thread choose; until it is `made`, this thread makes no other."""
-        self.begun = True
-        kernel().begin_to_choose(ctypes.byref(self))
+        """Lets the kernel's second thread choose for the first home; until all are `made`, this one makes no other."""
+        self._begun = True
+        kernel().begin_to_choose(at(self._told))
 
-    def made(self) -> tuple[np.ndarray, np.ndarray]:
-        """Positions of the sales, and the share of trees that can't tell each from the home."""
-        kernel().choose(ctypes.byref(self), self.begun)
-        self.begun = False
-        chosen, shared = (array[: self.found] for array in self.told)
-        return chosen.astype(np.int64), shared
+    def made(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """How many were chosen for each home; home by home the positions of the sales, and the share of trees that
+        can't tell each from the home."""
+        kernel().choose(at(self._told), len(self._told), self._begun)
+        self._begun = False
+        numbers = self._told["found"]
+        found = np.arange(self._chosen.shape[1]) < numbers[:, None]
+        return numbers, self._chosen[found].astype(np.int64), self._shared[found]
 
     def __del__(self) -> None:
-        if self.begun:  # nobody asked for it: the thread must not write where others do by then
-            kernel().taken(ctypes.byref(self.second))
+        if self._begun:  # nobody asked for them: the thread must not write where others do by then
+            kernel().taken(ctypes.c_void_p(self._told.ctypes.data + _Choice.second.offset))
