@@ -135,14 +135,14 @@ def _warnings(valuer: Valuer, home: Mapping[str, Any], as_of: date, far: float) 
         )
     unseen = valuer.features.unseen(home)
     for fact in valuer.market.fields:
-        given = home.get(fact.name)
-        if given is None or not present(given):
+        given: Any = home.get(fact.name)
+        if not present(given):
             warnings.append(f"{fact.label} is missing; the value does without it")
         elif fact in unseen:
             warnings.append(
                 f"{fact.label} {given!r} is not among the sales the model has seen; the value does without it"
             )
-        elif (seen := valuer.support.get(fact.name)) is not None and not seen[0] <= float(given) <= seen[1]:
+        elif (seen := valuer.support.get(fact.name)) is not None and not seen[0] <= given <= seen[1]:
             warnings.append(
                 f"{fact.label} {given:g} is outside the sales the model has seen ({seen[0]:g} to {seen[1]:g})"
             )

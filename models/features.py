@@ -75,11 +75,8 @@ class Features:
 
     def unseen(self, home: Mapping[str, Any]) -> list[Field]:
         """The fields whose category this home is the first to have."""
-        return [
-            f
-            for f in self.market.fields
-            if f.is_category and present(home.get(f.name)) and home[f.name] not in self.categories[f.name]
-        ]
+        fields = self.market.fields
+        return [fields[i] for i, name, codes in self._codes if present(home.get(name)) and home[name] not in codes]
 
     @cached_property
     def _numbers(self) -> tuple[list[str], list[int]]:

@@ -95,9 +95,12 @@ class Rule:
     says: str
     times: float = 1.0
 
+    def breaks(self, smaller: Any, larger: Any) -> Any:
+        """Whether two values contradict each other, element by element; a missing side, NaN, breaks nothing."""
+        return smaller > self.times * larger
+
     def holds(self, smaller: Any, larger: Any) -> Any:
-        """Element by element; a missing side breaks nothing."""
-        return np.logical_not(smaller > self.times * larger)
+        return np.logical_not(self.breaks(smaller, larger))
 
 
 def plain(text: str) -> str:

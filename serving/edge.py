@@ -97,7 +97,7 @@ class Edge:
     async def _work(self, route: Route, scope: Scope, receive: Receive, answer: _Answer) -> None:
         """Within the time for it: then the caller is told, and what still runs keeps its slot until it notices."""
         scope["state"]["deadline"] = Deadline(route.work_seconds)
-        timer = asyncio.get_running_loop().call_later(route.work_seconds, answer.give_up, timeout(route.work_seconds))
+        timer = asyncio.get_running_loop().call_later(route.work_seconds, answer.give_up, route.work_seconds)
         try:
             await self._answer(scope, receive, answer)
         finally:
@@ -142,8 +142,7 @@ class _Answer:
         if message["type"] != "http.response.start":
             await self._send(message)
             return
-        headers = Headers(raw=message["headers"])
-        if message["status"] >= 400 and headers.get("content-type") != CONTENT_TYPE:
+        if message["status"] >= 400 and Headers(raw=message["headers"]).get("content-type") != CONTENT_TYPE:
             slug, detail = OWN_WORDS.get(message["status"], ("refused", "the request was refused"))
             await self.refuse(Problem(message["status"], slug, detail))
             return
@@ -175,9 +174,9 @@ class _Answer:
             await let_read()
             await self._send({"type": "http.response.body", "body": b""})
 
-    def give_up(self, problem: Problem) -> None:
-        """Refuses while somebody still works on the answer, which then goes nowhere."""
-        self._giving_up = asyncio.ensure_future(self.refuse(problem))
+    def give_up(self, seconds: float) -> None:
+        """Refuses while somebody still works on the answer, for so long already, which then goes nowhere."""
+        self._giving_up = asyncio.ensure_future(self.refuse(timeout(seconds)))
 
 
 def _raw(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:

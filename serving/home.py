@@ -33,13 +33,32 @@ def parse_home(market: Market, raw: Any) -> tuple[dict[str, Any], list[FieldErro
     errors = [_unknown(market, name, raw) for name in islice(unknown, MOST_UNKNOWN)]
     home: dict[str, Any] = {}
     for field in (*market.fields, PARCEL):
+        plain = _plain(field, raw.get(field.name))
+        if plain is not None:
+            home[field.name] = plain
+            continue
         fault = _fault(field, raw)
         if fault is not None:
             errors.append(fault)
         elif field is not PARCEL or raw.get(PROPERTY) is not None:
             home[field.name] = _typed(field, raw.get(field.name))
     errors += _contradictions(market, home)
-    return home, _with_swapped_coordinates(market, raw, errors)
+    return home, _with_swapped_coordinates(market, raw, errors) if errors else errors
+
+
+def _plain(field: Field, value: Any) -> Any:
+    """The value as the home has it, where it plainly is one of the field's; None where that takes a closer look."""
+    kind, wanted = type(value), field.type
+    if kind is float or kind is int:
+        low, high = field.minimum, field.maximum
+        if low is None or high is None or not low <= value <= high:
+            return None
+        if wanted == "number":
+            return float(value) + 0.0  # -0.0 is the same home as 0.0
+        return value if wanted == "integer" and kind is int else None
+    if kind is str:
+        return value if wanted == "category" and value in field.values else None
+    return value if kind is bool and wanted == "flag" else None
 
 
 def _contradictions(market: Market, home: Mapping[str, Any]) -> list[FieldError]:
@@ -51,7 +70,7 @@ def _holds(rule: Rule, home: Mapping[str, Any]) -> bool:
     smaller, larger = home.get(rule.smaller), home.get(rule.larger)
     if smaller is None or larger is None:
         return True
-    return bool(rule.holds(smaller, larger))
+    return not rule.breaks(smaller, larger)
 
 
 def _contradiction(market: Market, rule: Rule, home: Mapping[str, Any]) -> FieldError:
@@ -129,7 +148,7 @@ def _fault_of_number(field: Field, value: Any) -> str | None:
 def _typed(field: Field, value: Any) -> Any:
     if value is None or field.is_category or field.type == "flag":
         return value
-    return int(value) if field.type == "integer" else float(value) + 0.0  # -0.0 is the same home as 0.0
+    return int(value) if field.type == "integer" else float(value) + 0.0
 
 
 def _with_swapped_coordinates(market: Market, raw: Mapping[str, Any], errors: Sequence[FieldError]) -> list[FieldError]:

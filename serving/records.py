@@ -38,7 +38,10 @@ _counted: dict[tuple[str, int | None], Any] = {}
 _refused: dict[str, Any] = {}
 _timed: dict[str, Any] = {}
 _valued: dict[tuple[str, bool], Any] = {}
+#: Seconds for which the gauge of slots in use is left as it is while some are: it is read far less often.
+_TOLD_SECONDS = 0.1
 _told_waiting: dict[str, int] = {}
+_told_used: dict[str, float] = {}
 
 
 def start() -> None:
@@ -172,7 +175,9 @@ def finished(notes: Notes, route: str, status: int | None, scope: Scope) -> None
 
 def slots_taken(lane: str, used: int, waiting: int) -> None:
     """How much goes on in one lane of this worker."""
-    metrics.SLOTS_USED[lane].set(used)
+    if not used or time.monotonic() >= _told_used.get(lane, 0.0):
+        metrics.SLOTS_USED[lane].set(used)
+        _told_used[lane] = time.monotonic() + _TOLD_SECONDS if used else 0.0
     if _told_waiting.get(lane) != waiting:  # nearly always nobody does
         _told_waiting[lane] = waiting
         metrics.WAITING[lane].set(waiting)
