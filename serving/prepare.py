@@ -25,7 +25,7 @@ import numpy as np
 from models.appraisal import appraise
 from models.golden import changed_answer, golden_homes
 from models.kernel.build import NoKernel
-from models.kernel.flat import Unflattened
+from models.kernel.shape import Unflattened
 from models.layout import LayoutError, code_digest, read_layout, write_layout
 from models.valuer import Valuer
 from models.version import CARD, SIGNATURES, signature_file

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from models.kernel import build
 from models.kernel.build import NoKernel
-from models.kernel.flat import MOST_NODES, Unflattened, flatten
+from models.kernel.flat import MOST_NODES, flatten
+from models.kernel.shape import Unflattened
 from models.kernel.walk import Walk
 from tests.served import ROOT
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.kernel.flat import BITS
+from models.kernel.shape import BITS
 from models.kernel.walk import Explained, Walk
 from tests.served import ROOT
 from tests.test_kernel import FEATURES, explains, forest, homes, walk

@@ -13,15 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from models.fault import Fault
+from models.kernel.shape import BITS, EDGES, Unflattened, shape, tallest_first
 
 MISSING_NONE, MISSING_ZERO, MISSING_NAN, CATEGORICAL = range(4)
 MOST_RANKS = 65534  # thresholds of one question: a rank is a uint16, and one is kept for what always goes right
 MOST_SLOTS = 65536
 MOST_NODES, FIRST_LEAF = 1024, 1032
-BITS = 32  # leaves that fit the bits of `spares`
-#: Features on a path up to which quadrature with so many points is exact.
-EXACT = ((8, 4), (16, 8), (32, 16))
 NODE = np.dtype(
     [
         ("slot", np.uint16),
@@ -32,7 +29,6 @@ NODE = np.dtype(
         ("spares", np.uint32),
     ]
 )
-EDGES = np.dtype([("share", np.float32, 2), ("passed_on", np.float32, 2)])
 #: Name -> type of the arrays, in the order of the struct in `forest.h`.
 ARRAYS: Mapping[str, Any] = {
     "slot_feature": np.int32,
@@ -50,10 +46,6 @@ ARRAYS: Mapping[str, Any] = {
     "number": np.uint16,
     "points": np.uint8,
 }
-
-
-class Unflattened(Fault):
-    """A forest that the kernel does not walk; LightGBM must."""
 
 
 @dataclass(frozen=True)
@@ -106,16 +98,16 @@ def _flat(text: str) -> Flat:
     if nodes.max() > MOST_NODES:
         raise Unflattened(f"a tree has {leaves.max()} leaves; at most {MOST_NODES + 1} are walked")
     start, leaf_start = (np.concatenate([[0], np.cumsum(n)]) for n in (nodes, leaves))
-    split = _Splits.of(body, nodes, leaves, start, leaf_start)
+    split = Splits.of(body, nodes, leaves, start, leaf_start)
     slots, slot, rank = _questions(body, split)
     if len(slots["slot_feature"]) > MOST_SLOTS:
         raise Unflattened(f"the trees ask {len(slots['slot_feature'])} questions; at most {MOST_SLOTS} are walked")
-    shape = _shape(split, leaves)
+    stands = shape(split, leaves)
     value = _all(body, "leaf_value", np.float64)
     ordered = np.empty_like(value)
-    ordered[shape.place] = value
+    ordered[stands.place] = value
     number = np.empty(len(value), np.int64)
-    number[shape.place] = np.arange(len(value)) - np.repeat(leaf_start[:-1], leaves)
+    number[stands.place] = np.arange(len(value)) - np.repeat(leaf_start[:-1], leaves)
     counts = split.leaf_count
     weight = np.where(counts.sum() > 0, counts, 1)
     total = np.add.reduceat(weight, leaf_start[:-1])
@@ -123,24 +115,24 @@ def _flat(text: str) -> Flat:
     told = np.zeros(len(slot), NODE)
     told["slot"], told["rank"], told["feature"] = slot, rank, split.feature
     told["child"] = np.where(split.child < 0, FIRST_LEAF + ~split.child, split.child)
-    told["earlier"], told["spares"] = shape.earlier + 1, shape.spares
+    told["earlier"], told["spares"] = stands.earlier + 1, stands.spares
     arrays = {
         **slots,
         "node_start": start,
         "leaf_start": leaf_start,
         "nodes": told,
-        "edges": shape.edges,
+        "edges": stands.edges,
         "value": value,
         "ordered": ordered,
         "number": number,
-        "points": shape.points,
+        "points": stands.points,
     }
     typed = {name: np.ascontiguousarray(arrays[name], dtype=kind) for name, kind in ARRAYS.items()}
     return Flat(features, bool(leaves.max() <= BITS), base, typed)
 
 
 @dataclass(frozen=True)
-class _Splits:
+class Splits:
     """All nodes of all trees, one after the other; numbers of children count within their tree."""
 
     feature: np.ndarray
@@ -155,7 +147,7 @@ class _Splits:
     leaf_count: np.ndarray
 
     @classmethod
-    def of(cls, body: str, nodes: np.ndarray, leaves: np.ndarray, start: np.ndarray, leaf_start: np.ndarray) -> _Splits:
+    def of(cls, body: str, nodes: np.ndarray, leaves: np.ndarray, start: np.ndarray, leaf_start: np.ndarray) -> Splits:
         tree = np.repeat(np.arange(len(nodes)), nodes)
         within = np.arange(start[-1]) - start[tree]
         child = np.column_stack([_all(body, side, np.int64) for side in ("left_child", "right_child")])
@@ -172,12 +164,13 @@ class _Splits:
             inner[np.minimum(start[tree] + child[:, 0], start[-1] - 1)] if len(inner) else 0.0,
             leaf_count[leaf_start[tree] + ~np.minimum(child[:, 0], -1)],
         )
+        order, child = tallest_first(child, tree, within, start)
         return cls(
-            feature=feature,
-            threshold=_all(body, "threshold", np.float64),
-            decision=_all(body, "decision_type", np.int64),
+            feature=feature[order],
+            threshold=_all(body, "threshold", np.float64)[order],
+            decision=_all(body, "decision_type", np.int64)[order],
             child=child,
-            share=left / np.maximum(inner, 1.0),
+            share=(left / np.maximum(inner, 1.0))[order],
             tree=tree,
             within=within,
             start=start,
@@ -186,7 +179,7 @@ class _Splits:
         )
 
 
-def _questions(body: str, split: _Splits) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+def _questions(body: str, split: Splits) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
     """The slots' arrays, and each node's slot and rank."""
     kind = (split.decision >> 2) & 3
     categorical = (split.decision & 1).astype(bool)
@@ -225,7 +218,7 @@ def _questions(body: str, split: _Splits) -> tuple[dict[str, np.ndarray], np.nda
     return slots, slot, rank
 
 
-def _category_questions(body: str, split: _Splits, categorical: np.ndarray) -> dict[tuple[int, bytes], list[int]]:
+def _category_questions(body: str, split: Splits, categorical: np.ndarray) -> dict[tuple[int, bytes], list[int]]:
     """(feature, the bits of what goes left) -> the nodes that ask it."""
     if not categorical.any():
         return {}
@@ -238,79 +231,6 @@ def _category_questions(body: str, split: _Splits, categorical: np.ndarray) -> d
         low, high = bounds[tree][number : number + 2]
         told.setdefault((int(split.feature[node]), bits[tree][low:high].tobytes()), []).append(int(node))
     return told
-
-
-@dataclass(frozen=True)
-class _Shape:
-    """How the trees stand: see `forest.h`; `place` is each leaf's place in its tree from left to right, absolute."""
-
-    edges: np.ndarray
-    earlier: np.ndarray
-    spares: np.ndarray
-    points: np.ndarray
-    place: np.ndarray
-
-
-def _shape(split: _Splits, leaves: np.ndarray) -> _Shape:
-    count, child, start = len(split.feature), split.child, split.start
-    node = np.arange(count)
-    parent = np.full(count, -1)
-    for side in (0, 1):
-        inner = np.flatnonzero(child[:, side] >= 0)
-        parent[start[split.tree[inner]] + child[inner, side]] = 2 * split.within[inner] + side
-    if (parent[split.within > 0] < 0).any():
-        raise Unflattened("a node has no parent")
-
-    def up(at: np.ndarray, edge: np.ndarray) -> np.ndarray:
-        """The nodes, of all trees, that the edges leave."""
-        return start[split.tree[at]] + (edge >> 1)
-
-    earlier, climbing, edge = np.full(count, -1), node, parent
-    while (on := edge >= 0).any():
-        climbing, edge = climbing[on], edge[on]
-        above = up(climbing, edge)
-        same = split.feature[above] == split.feature[climbing]
-        earlier[climbing[same]] = edge[same]
-        climbing, edge = climbing[~same], parent[above[~same]]
-
-    depth_order = np.argsort(split.within, kind="stable")  # node i of every tree before node i + 1 of any
-    steps = np.split(depth_order, np.cumsum(np.bincount(split.within))[:-1]) if count else []
-    edges = np.zeros(count, EDGES)
-    edges["share"][:, 0] = split.share
-    edges["share"][:, 1] = 1 - edges["share"][:, 0]
-    for here in steps:
-        above = edges["passed_on"][up(here, np.maximum(earlier[here], 0)), earlier[here] & 1]
-        before = np.where(earlier[here] < 0, np.float32(1), above)
-        edges["passed_on"][here] = edges["share"][here] * before[:, None]
-    distinct = np.zeros(count, np.int64)
-    for here in steps:
-        above = np.where(parent[here] < 0, 0, distinct[up(here, np.maximum(parent[here], 0))])
-        distinct[here] = above + (earlier[here] < 0)
-    most = np.zeros(len(leaves), np.int64)
-    np.maximum.at(most, split.tree, distinct)
-    if most.max(initial=0) > EXACT[-1][0]:
-        raise Unflattened(f"a path asks of {most.max()} features; at most {EXACT[-1][0]} are walked")
-    points = np.select([most <= limit for limit, _ in EXACT], [n for _, n in EXACT])
-
-    under = np.zeros((count, 2), np.int64)  # leaves under each edge
-    for here in reversed(steps):
-        for side in (0, 1):
-            below = child[here, side]
-            inner = start[split.tree[here]] + np.maximum(below, 0)
-            under[here, side] = np.where(below < 0, 1, under[inner].sum(axis=1))
-    first = np.zeros(count, np.int64)  # the leftmost leaf under each node
-    place = np.repeat(split.leaf_start[:-1], leaves)  # right for a tree of one leaf
-    for here in steps:
-        for side, at in ((0, first[here]), (1, first[here] + under[here, 0])):
-            below, tree = child[here, side], split.tree[here]
-            inner, leaf = below >= 0, below < 0
-            first[start[tree[inner]] + below[inner]] = at[inner]
-            place[split.leaf_start[tree[leaf]] + ~below[leaf]] = split.leaf_start[tree[leaf]] + at[leaf]
-    spares = np.zeros(count, np.uint32)
-    if leaves.max() <= BITS:
-        struck = ((np.uint64(1) << under[:, 0].astype(np.uint64)) - np.uint64(1)) << first.astype(np.uint64)
-        spares = ~struck.astype(np.uint32)
-    return _Shape(edges, earlier, spares, points, place)
 
 
 def _header_number(header: str, name: str) -> int:
