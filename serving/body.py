@@ -14,6 +14,9 @@ from serving.routes import Route
 SMALL = 1 << 16
 #: Bytes of large bodies that may be arriving at once in one worker.
 MOST_ARRIVING = 128 << 20
+#: Seconds of rest between two pieces of a body that is larger than one home's ever are: a crowd of them, read as fast as
+#: they come, would stand in everybody's way.
+REST_SECONDS = 0.005
 #: Seconds in which whoever is refused while he still sends can read why.
 LAST_SECONDS = 0.25
 
@@ -54,6 +57,8 @@ class BodyReader:
                     raise too_large(route)
                 if not message.get("more_body", False):
                     return bytes(body)
+                if route.lane == "one" and len(body) > SMALL:
+                    await asyncio.sleep(REST_SECONDS)
                 if (more := len(body) - SMALL - counted) > 0:
                     counted += more
                     self._arriving += more
