@@ -14,8 +14,8 @@ from serving.routes import Route
 SMALL = 1 << 16
 #: Bytes of large bodies that may be arriving at once in one worker.
 MOST_ARRIVING = 128 << 20
-#: Seconds of rest between two pieces of a body that is larger than one home's ever are: a crowd of them, read as fast as
-#: they come, would stand in everybody's way.
+#: Seconds of rest after each piece of a body that is larger than one about one home ever is: many such, read as fast as
+#: they come, would hold up those who are answered.
 REST_SECONDS = 0.005
 #: Seconds in which whoever is refused while he still sends can read why.
 LAST_SECONDS = 0.25
