@@ -34,7 +34,7 @@ OPERATIONS = 5
 
 
 def fuzz(url: str, examples: int, seed: int, out: Path) -> int:
-    """Sends about so many requests; 0 when nothing was found. What was found is in the file."""
+    """Sends about so many requests; 0 when nothing was found. What is found is told as it comes, and is in the file."""
     with tempfile.TemporaryDirectory() as folder:
         settings = Path(folder) / "schemathesis.toml"
         settings.write_text(SETTINGS)
@@ -62,10 +62,16 @@ def fuzz(url: str, examples: int, seed: int, out: Path) -> int:
             f"{url}/openapi.json",
         ]
         env = os.environ | {"SCHEMATHESIS_HOOKS": HOOKS, "PYTHONPATH": str(ROOT)}
-        with out.open("wb") as told:
-            return subprocess.run(
-                [*command, *options, *quiet], env=env, cwd=folder, stdout=told, stderr=told
-            ).returncode
+        command += [*options, *quiet]
+        with (
+            out.open("wb") as told,
+            subprocess.Popen(command, env=env, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as sending,
+        ):
+            assert sending.stdout is not None
+            for line in sending.stdout:
+                told.write(line)
+                print(line.decode(errors="replace"), end="", flush=True)
+        return sending.returncode
 
 
 def main() -> int:
@@ -83,7 +89,6 @@ def main() -> int:
             promote(train(), place)
             with serving("serving.service:Valuation", ROOT, environment(place), place / "log") as server:
                 found = fuzz(server.url, options.examples, options.seed, out)
-        print(out.read_text()[-4000:])
     return found
 
 

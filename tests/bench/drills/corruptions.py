@@ -9,6 +9,8 @@ from collections import Counter
 from pathlib import Path
 from random import Random
 
+from tqdm import tqdm
+
 from tests.bench.drills.damage import damaged
 from tests.bench.drills.ground import (
     LAYOUTS,
@@ -114,7 +116,7 @@ def corruptions(ground: Ground, number: int, seed: int = 1) -> list[Finding]:
     with serving(ground.place) as server:
         attack = Attack(ground, server)
         with Pressure(cell.at(server.port)) as pressure:
-            for turn in range(number):
+            for turn in tqdm(range(number), desc="corruptions"):
                 attack.turn(turn, Random(f"{seed}:{turn}"))
                 wrong += ground.wrong(pressure.taken())
             ground.point(attack.next)

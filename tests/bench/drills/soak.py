@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from functools import partial
 from random import Random
 
+from tqdm import tqdm
+
 from tests.bench.drills.ground import Finding, Ground, fresh, questions, serving, workers_of
 from tests.bench.drills.pressure import Pressure
 from tests.bench.load import Cell, Load
@@ -23,7 +25,7 @@ def soak(ground: Ground, requests: int, swaps: int) -> list[Finding]:
         pids = workers_of(server)
         cell = Cell(server.port, _mixed(requests), connections=16, seconds=24 * 3600, again=False, keep=True)
         with Pressure(cell) as pressure:
-            for number in range(1, swaps + 1):
+            for number in tqdm(range(1, swaps + 1), desc="soak: swaps"):
                 pressure.wait_for(partial(_has, requests * number // (swaps + 1)), 24 * 3600)
                 grown.append([memory(pid).rss / _MIB for pid in pids])
                 wrong += ground.wrong(_known(ground, pressure))

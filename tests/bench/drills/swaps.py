@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from functools import partial
 
+from tqdm import tqdm
+
 from tests.bench.drills.ground import Finding, Ground, Version, questions, serving, workers_of
 from tests.bench.drills.pressure import Pressure
 from tests.bench.load import Cell, Load
@@ -23,7 +25,7 @@ def swaps(ground: Ground, count: int) -> list[Finding]:
     with serving(ground.place) as server:
         pids, missed, taken = workers_of(server), 0, []
         with Pressure(cell.at(server.port)) as pressure:
-            for number in range(1, count + 1):
+            for number in tqdm(range(1, count + 1), desc="swaps"):
                 version = ground.versions[number % 2]
                 ground.point(version)
                 begin = time.monotonic()
