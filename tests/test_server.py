@@ -169,7 +169,8 @@ def test_ctrl_c_while_it_starts_ends_it_cleanly(home: Path, after: float) -> Non
             said, _ = process.communicate(timeout=15)
         finally:
             process.kill()
-    assert process.returncode in (0, -signal.SIGINT)  # the latter while Python itself was still starting
+    # Not 0 while Python itself was still starting: then it dies of the signal, or 1 without its site module.
+    assert process.returncode in (0, -signal.SIGINT) or "init_import_site" in said
     if process.returncode == 0:
         assert "Traceback" not in said
 
