@@ -21,6 +21,8 @@ from serving.wire import end_when_alone, tell
 
 #: Seconds that requests in flight have when the worker is told to end.
 DRAIN_SECONDS = 8
+#: Seconds that whatever still runs then has for its last steps.
+LAST_STEPS_SECONDS = 0.5
 KEEP_ALIVE_SECONDS = 20
 #: Seconds to wait for a model, which takes less unless it must be laid out first.
 SETTLE_SECONDS = 5.0
@@ -61,6 +63,9 @@ class WorkerServer(uvicorn.Server):
         if self._accepting:
             await asyncio.wait(self._accepting)
         await super().shutdown([])
+        # The lifespan has told that it is over before its last step. Cut off there, it would be told as a fault.
+        if others := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(others, timeout=LAST_STEPS_SECONDS)
 
     def _listen(self) -> None:
         if self._listener.fileno() >= 0:
