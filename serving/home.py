@@ -33,10 +33,6 @@ def parse_home(market: Market, raw: Any) -> tuple[dict[str, Any], list[FieldErro
     errors = [_unknown(market, name, raw) for name in islice(unknown, MOST_UNKNOWN)]
     home: dict[str, Any] = {}
     for field in (*market.fields, PARCEL):
-        plain = _plain(field, raw.get(field.name))
-        if plain is not None:
-            home[field.name] = plain
-            continue
         fault = _fault(field, raw)
         if fault is not None:
             errors.append(fault)
@@ -44,21 +40,6 @@ def parse_home(market: Market, raw: Any) -> tuple[dict[str, Any], list[FieldErro
             home[field.name] = _typed(field, raw.get(field.name))
     errors += _contradictions(market, home)
     return home, _with_swapped_coordinates(market, raw, errors) if errors else errors
-
-
-def _plain(field: Field, value: Any) -> Any:
-    """The value as the home has it, where it plainly is one of the field's; None where that takes a closer look."""
-    kind, wanted = type(value), field.type
-    if kind is float or kind is int:
-        low, high = field.minimum, field.maximum
-        if low is None or high is None or not low <= value <= high:
-            return None
-        if wanted == "number":
-            return float(value) + 0.0  # -0.0 is the same home as 0.0
-        return value if wanted == "integer" and kind is int else None
-    if kind is str:
-        return value if wanted == "category" and value in field.values else None
-    return value if kind is bool and wanted == "flag" else None
 
 
 def _contradictions(market: Market, home: Mapping[str, Any]) -> list[FieldError]:
@@ -148,7 +129,7 @@ def _fault_of_number(field: Field, value: Any) -> str | None:
 def _typed(field: Field, value: Any) -> Any:
     if value is None or field.is_category or field.type == "flag":
         return value
-    return int(value) if field.type == "integer" else float(value) + 0.0
+    return int(value) if field.type == "integer" else float(value) + 0.0  # -0.0 is the same home as 0.0
 
 
 def _with_swapped_coordinates(market: Market, raw: Mapping[str, Any], errors: Sequence[FieldError]) -> list[FieldError]:
