@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
-import orjson
-
 from models.appraisal import Appraisal, appraise
 from serving.answer import answer, identity
 from serving.champion import Champion
@@ -20,7 +18,7 @@ from serving.json_body import read_object
 from serving.notes import Notes, Valued
 from serving.parts import ALL, Parts
 from serving.problems import FieldError, Problem
-from serving.replies import to_json
+from serving.replies import as_read
 from serving.request import day_of, faults_of_keys, problem_of, refuse
 from serving.valuing import Question, read_question
 
@@ -159,7 +157,7 @@ def value_many(champion: Champion, body: bytes, notes: Notes | None = None, part
     """The answer to a JSON object of homes, as a caller reads it; raises as `rows_of_json` does."""
     notes = notes or Notes()
     told = together(tell_slice(champion, some, notes, parts) for some in slices(rows_of_json(champion, body)))
-    return dict(orjson.loads(to_json(told)))
+    return as_read(told)
 
 
 def together(told: Iterable[list[dict[str, Any]]]) -> dict[str, Any]:

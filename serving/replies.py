@@ -70,6 +70,11 @@ def to_json(told: Any) -> bytes:
         return json.dumps(told, allow_nan=False).encode()
 
 
+def as_read(told: Any) -> dict[str, Any]:
+    """What a caller reads of an object that `to_json` writes down."""
+    return dict(orjson.loads(to_json(told)))
+
+
 def headers_of(scope: Scope) -> dict[bytes, bytes]:
     return dict(scope["headers"])
 

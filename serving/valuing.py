@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-import orjson
-
 from models.appraisal import Appraisal, appraise
 from serving.answer import answer, identity
 from serving.champion import Champion
@@ -17,7 +15,7 @@ from serving.json_body import read_object
 from serving.notes import Notes, Valued
 from serving.parts import ALL, SLOW, Parts
 from serving.problems import FieldError
-from serving.replies import to_json
+from serving.replies import as_read
 from serving.request import day_of, faults_of_keys, refuse
 
 
@@ -57,7 +55,7 @@ def value_one(champion: Champion, body: bytes, notes: Notes | None = None, parts
     """The answer to `{"home": {…}, "as_of": …}`, as a caller reads it; raises as `question_of` does."""
     question = question_of(champion, body)
     told = tell(champion, question, appraisal_of(champion, question, parts), notes or Notes(), parts)
-    return dict(orjson.loads(to_json(told)))
+    return as_read(told)
 
 
 def tell(champion: Champion, question: Question, appraisal: Appraisal, notes: Notes, parts: Parts) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from typing import Any
 
 import brotli
 import numpy as np
-import orjson
 import pytest
 import zstandard
 
@@ -26,7 +25,7 @@ from serving.json_body import read_object
 from serving.notes import Notes
 from serving.parts import ALL, NAMES, asked_parts
 from serving.problems import Problem
-from serving.replies import JSON, LINES, PRIVATE, reply, to_json, wants_lines
+from serving.replies import JSON, LINES, PRIVATE, as_read, reply, wants_lines
 from serving.valuing import question_of, tell_first, tell_rest, value_one
 from tests.served import HOME, train
 
@@ -91,7 +90,7 @@ def test_two_lines_together_are_the_whole_answer(champion):
     first, rest = tell_first(champion, question, notes, ALL), tell_rest(champion, question, ALL)
     whole = value_one(champion, BODY)
     assert rest is not None
-    assert {**orjson.loads(to_json(first)), **orjson.loads(to_json(rest))} == whole
+    assert {**as_read(first), **as_read(rest)} == whole
     assert {first["id"], rest["id"]} == {whole["id"]}
     assert first["model"] == rest["model"]
     assert [one.id for one in notes.valued] == [whole["id"]]  # one event, though there are two lines
@@ -116,7 +115,7 @@ def test_labels_may_say_anything(champion):
     lines = Lines(odd, odd, [-0.0, 1e16, 0.01, -12345678.9, 1.0, 5e-324])
     _, reasons = reasons_in_money([500_000.0], [13.0], np.array([[0.1, 0.2, -0.1, 0.0, 0.3, -0.4]]), kinds)[0]
     odd_one = replace(whole, reasons=reasons, comparables=(sale._replace(adjustments=lines),))
-    told = orjson.loads(to_json(answer(champion, "id", champion.valuer.current_day, odd_one)))
+    told = as_read(answer(champion, "id", champion.valuer.current_day, odd_one))
     assert told["comparables"][0]["adjustments"] == [line._asdict() for line in lines]
     assert [r["lines"] for r in told["reasons"]] == [[line._asdict() for line in r.lines] for r in reasons]
 
