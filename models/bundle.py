@@ -7,7 +7,6 @@ one can take its place without the model being touched.
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -17,7 +16,7 @@ from typing import Any
 
 from models.bundle_parts import MEMORY_FILES, memory_parts, model_parts, read_memory, read_model
 from models.fault import Fault
-from models.files import digest, json_bytes, sync, write_bytes
+from models.files import digest, json_bytes, parse_json, sync, write_bytes
 from models.valuer import Valuer
 
 FORMAT = 3
@@ -143,7 +142,7 @@ def _promised(directory: Path, seal: str | None) -> tuple[bytes, dict[str, str]]
     if seal is not None and (found := digest(raw)) != seal:
         raise BundleError(f"{directory} holds {found} by its {MANIFEST}, and {seal} was promised; {REPAIR}")
     try:
-        manifest = json.loads(raw)
+        manifest = parse_json(raw)
         found_format, promised = manifest["format"], dict(manifest["files"])
     except (ValueError, KeyError, TypeError) as error:
         raise BundleError(f"{directory / MANIFEST} is damaged: {error!r}; {REPAIR}") from error

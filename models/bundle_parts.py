@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ import pandas as pd
 
 from models.conformal import Spread
 from models.features import Features
-from models.files import digest, json_bytes, parquet_bytes
+from models.files import digest, json_bytes, parquet_bytes, parse_json
 from models.forest import Bag
 from models.hedonic import Hedonic, Term, Terms
 from models.market import Market
@@ -102,8 +101,8 @@ def read_facts(
     parts: Mapping[str, bytes], forests: tuple[lgb.Booster, ...], spread: lgb.Booster | Walk | None
 ) -> Valuer:
     """The model of `facts_parts` and these forests, on no memory yet."""
-    market = Market.from_dict(json.loads(parts["market.json"]))
-    facts = json.loads(parts["valuer.json"])
+    market = Market.from_dict(parse_json(parts["market.json"]))
+    facts = parse_json(parts["valuer.json"])
     terms = Terms(
         tuple(_term(raw, market) for raw in facts["terms"]["terms"]),
         np.array(facts["terms"]["centre"], dtype="float64"),
@@ -131,7 +130,7 @@ def read_memory(parts: Mapping[str, bytes], valuer: Valuer, model: Mapping[str, 
     Raises:
         KeyError, TypeError, ValueError: as `read_model` does, and where the memory is another model's.
     """
-    if (named := json.loads(parts["model.json"])["model"]) != (wanted := model_digest(model)):
+    if (named := parse_json(parts["model.json"])["model"]) != (wanted := model_digest(model)):
         raise ValueError(f"the memory is of model {named}, not of {wanted}")
     leaves = pd.read_parquet(io.BytesIO(parts["leaves.parquet"]))
     return read_known(parts, valuer, np.ascontiguousarray(leaves.to_numpy("uint16").T))

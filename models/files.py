@@ -8,9 +8,10 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+if TYPE_CHECKING:  # a server's supervisor, which must start at once, reads files too
+    import pandas as pd
 
 
 def write_bytes(path: str | Path, data: bytes, mode: int = 0o644) -> None:
@@ -56,7 +57,16 @@ def parquet_bytes(frame: pd.DataFrame) -> bytes:
 
 
 def read_json(path: str | Path) -> Any:
-    return json.loads(Path(path).read_bytes())
+    """Raises OSError when the file can't be read, and ValueError as `parse_json` does."""
+    return parse_json(Path(path).read_bytes())
+
+
+def parse_json(data: bytes | str) -> Any:
+    """Raises ValueError when it is not JSON, or nests deeper than anything that is written here."""
+    try:
+        return json.loads(data)
+    except RecursionError:
+        raise ValueError("it nests too deep to be read") from None
 
 
 def digest(data: bytes | memoryview) -> str:

@@ -7,7 +7,6 @@ that made it; it is made again from the bundle when either changes.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from models.bundle_parts import facts_parts, known_parts, read_facts, read_known
-from models.files import digest, json_bytes, write_bytes
+from models.files import digest, json_bytes, read_json, write_bytes
 from models.forest import Bag, aside
 from models.grid import Grid, lay_grid
 from models.kernel.flat import ARRAYS, NODE, Flat, flatten
@@ -84,7 +83,7 @@ def read_layout(directory: Path) -> tuple[Valuer, dict[str, Any]]:
         LayoutError: when a file is missing or differs from the manifest.
     """
     try:
-        manifest = json.loads((directory / MANIFEST).read_bytes())
+        manifest = read_json(directory / MANIFEST)
         files = dict(manifest["files"])
         arrays = sealed(directory / ARRAYS_FILE, files.pop(ARRAYS_FILE))
         parts = {name: (directory / name).read_bytes() for name in files}

@@ -6,11 +6,10 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from models.kernel.build import NoKernel
-from models.kernel.nearest import Known, Nearest
+from models.kernel.nearest import OUTERMOST, Known, Nearest
 
 CLOSEST = 0.3  # distance units below which nearer is not heavier
 HAIR = 1e-9  # distance units that each later sale lets an older one at the same spot stand back
-OUTERMOST = 1e100  # coordinate, from which on all are put there: squares stay finite
 LEAF = 32  # points of a tree's leaf: hundreds are asked for at once
 #: Of each level over how many of the nearest sales, and in how many years the weight of one falls to 1/e.
 Asked = tuple[tuple[int, float], ...]

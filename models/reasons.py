@@ -56,8 +56,14 @@ class Kinds:
         """Parts by name; the reason of each of these; these reason by reason; and where among those each begins."""
         by_name = np.array(sorted(range(len(self.names) - 1), key=self.names.__getitem__))
         reason = np.array([self.reasons.index(self.groups[part]) for part in by_name])
-        by_reason = np.argsort(reason, kind="stable")
-        return by_name, reason, by_reason, np.searchsorted(reason[by_reason], np.arange(len(self.reasons)))
+        return by_name, reason, *group_by_group(reason)
+
+
+def group_by_group(group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of parts that each belong to a group, none of which is empty: their places, one group after the other, and where
+    among those each group begins."""
+    order = np.argsort(group, kind="stable")
+    return order, np.searchsorted(group[order], np.arange(group.max() + 1))
 
 
 def kinds_of(names: Sequence[str], labels: Sequence[str], groups: Sequence[str]) -> Kinds:

@@ -8,7 +8,6 @@ whoever parses a file compares the very bytes, and nothing heavier than `cryptog
 from __future__ import annotations
 
 import base64
-import json
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from models.fault import Fault
+from models.files import parse_json
 
 PAYLOAD = b"application/vnd.in-toto+json"
 STATEMENT, PREDICATE = "https://in-toto.io/Statement/v1", "https://model_signing/signature/v1.0"
@@ -38,14 +38,14 @@ def vouched(signature: bytes, key: bytes) -> dict[str, str]:
     """
     public = _public(key)
     try:
-        envelope = json.loads(signature)["dsseEnvelope"]
+        envelope = parse_json(signature)["dsseEnvelope"]
         (mark,) = envelope["signatures"]
         payload = base64.b64decode(envelope["payload"], validate=True)
         public.verify(base64.b64decode(mark["sig"], validate=True), _authenticated(payload), ec.ECDSA(SHA256()))
-        return _files(json.loads(payload))
+        return _files(parse_json(payload))
     except InvalidSignature:
         raise SignatureError("the signature is by another key, or what it vouches for was altered") from None
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise SignatureError(f"the signature can't be read: {error!r}") from None
 
 

@@ -22,7 +22,7 @@ from models.hedonic import Homes
 from models.kernel.walk import Explained
 from models.market import Market
 from models.memory import SaleMemory, by_month, month_period
-from models.reasons import Kinds, kinds_of
+from models.reasons import Kinds, group_by_group, kinds_of
 from models.start import starting_point
 from models.track import Track, places_of
 from models.training import learn
@@ -291,9 +291,7 @@ class Valuer:
     @cached_property
     def parts_by_group(self) -> tuple[np.ndarray, np.ndarray]:
         """The parts but the index in the order of their `groups`, and where among them each group begins."""
-        group = np.array([self.groups.index(name) for name in self._kinds.groups[1:-1]])
-        order = np.argsort(group, kind="stable")
-        return order, np.searchsorted(group[order], np.arange(len(self.groups)))
+        return group_by_group(np.array([self.groups.index(name) for name in self._kinds.groups[1:-1]]))
 
     @cached_property
     def _kinds(self) -> Kinds:

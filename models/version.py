@@ -7,13 +7,12 @@ with it, or of a memory. So a new card takes the old one's place in one step, an
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from models.bundle import MANIFEST
-from models.files import digest, json_bytes
+from models.files import digest, json_bytes, parse_json
 from models.signature import SignatureError, vouched
 
 #: For people: the report, its text, and the Data Docs that it links to.
@@ -34,7 +33,7 @@ def read_card(folder: Path, key: bytes) -> dict[str, Any]:
     """
     raw = _bytes(folder / CARD)
     files = _vouched(folder, digest(raw), key)
-    card = json.loads(raw) if files.get(CARD) == digest(raw) else None
+    card = parse_json(raw) if files.get(CARD) == digest(raw) else None
     if not isinstance(card, dict) or files.get(f"{BUNDLE}/{MANIFEST}") != card.get("digest"):
         raise SignatureError(f"the signature over {folder / CARD} is of another version")
     return card

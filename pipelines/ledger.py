@@ -20,7 +20,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from models.fault import Fault
-from models.files import digest, json_bytes, write_bytes
+from models.files import digest, json_bytes, parse_json, write_bytes
 from pipelines.places import STATE
 from pipelines.tracking import home
 
@@ -110,7 +110,7 @@ def lines() -> tuple[Line, ...]:
     previous = FIRST
     for number, text in enumerate(raw, 1):
         try:
-            line = Line(**json.loads(text))
+            line = Line(**parse_json(text))
         except (ValueError, TypeError) as error:
             raise _broken(path, number, f"can't be read ({error})") from None
         if line.text.encode() != text or line.number != number or line.previous != previous:

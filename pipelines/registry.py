@@ -6,7 +6,6 @@ and a registry that was lost is filled again from the bundle and its card.
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 import warnings
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models.bundle import MANIFEST, BundleError, bundle_digest, read_bundle
-from models.files import digest, write_bytes, write_json
+from models.files import digest, parse_json, write_bytes, write_json
 from models.gate.check import PASS
 from models.signature import SignatureError, vouched
 from models.valuer import PROPERTY
@@ -150,7 +149,7 @@ def fetch(tracking: Tracking, version: Registered, folder: Path) -> tuple[Path, 
     raw = card_file.read_bytes()
     try:
         files = vouched(signature.read_bytes(), signing.public_key())
-        card = json.loads(raw) if files.get(CARD) == digest(raw) else {}
+        card = parse_json(raw) if files.get(CARD) == digest(raw) else {}
         same = {files.get(f"{BUNDLE}/{MANIFEST}"), card.get("digest"), bundle_digest(bundle)} == {version.digest}
     except (BundleError, SignatureError, ValueError):
         return None

@@ -301,6 +301,6 @@ def _examined(folder: Path) -> Stored:
 def _read(path: Path) -> dict[str, Any] | None:
     try:
         value = read_json(path)
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError):
         return None
     return value if isinstance(value, dict) else None

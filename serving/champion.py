@@ -100,7 +100,7 @@ def read_pointer(path: Path) -> Pointer:
         return Pointer(tag=str(raw["tag"]), digest=str(raw["digest"]), memory=memory)
     except FileNotFoundError:
         raise NoChampion(f"no model has been promoted: {path} does not exist; {REPAIR}") from None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise NoChampion(f"{path} can't be read: {error!r}; {REPAIR}") from error
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 import logging
 import os
 import time
@@ -17,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from models.files import read_json
 from serving.logs import tell
 from serving.routes import SCOPES
 
@@ -90,7 +90,7 @@ def hash_of(secret: str) -> str:
 def read_keys(path: Path) -> tuple[ApiKey, ...]:
     """Raises FileNotFoundError, or KeyFileError for a file that can't be used."""
     try:
-        return tuple(ApiKey.from_dict(raw) for raw in json.loads(path.read_bytes())["keys"])
+        return tuple(ApiKey.from_dict(raw) for raw in read_json(path)["keys"])
     except FileNotFoundError:
         raise
     except (OSError, ValueError, TypeError, KeyError) as error:

@@ -6,7 +6,6 @@ Files may grow while they are read. A line that was cut short by a kill or a ful
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import re
 from collections.abc import Iterator
@@ -18,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+
+from models.files import parse_json
 
 _FILE = re.compile(r"(\d{4}-\d{2}-\d{2})-\d+(?:\.\d+)?\.jsonl", re.ASCII)
 _ID = re.compile("[0-9a-f]{32}", re.ASCII)
@@ -168,11 +169,11 @@ def _cursor(left: dict[Path, int]) -> str:
 
 def _ends(folder: Path, cursor: str) -> dict[str, int]:
     try:
-        ends = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
+        ends = parse_json(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
         ok = isinstance(ends, dict) and ends and all(_FILE.fullmatch(name) for name in ends)
         if ok and len({name[:10] for name in ends}) == 1 and all(_ends_a_line(folder / f, ends[f]) for f in ends):
             return dict(ends)
-    except (ValueError, binascii.Error, RecursionError, OSError):
+    except (ValueError, OSError):
         pass
     raise CursorError("the cursor is not one that was given out here, or its events are gone; begin without one")
 

@@ -132,6 +132,7 @@ def test_a_missing_file_of_a_newer_memory_is_named(bundle, memory, name, tmp_pat
     [
         "",
         "[]",
+        "[" * 100_000,
         "null",
         '{"format": 3}',
         '{"format": 3, "files": {}}',

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import json
 import os
 import re
 import signal
@@ -132,11 +131,13 @@ def test_a_key_expires(server: Server, place: Path):
 def test_a_greedy_key_is_told_when_to_come_again_and_others_notice_nothing(server: Server, place: Path, app_key: str):
     greedy = secret(keys(place, "new", "greedy", "--per-minute", "30"))
     wait_until(server, greedy, {200})
+    begun = time.monotonic()
     with ThreadPoolExecutor(6) as callers:
         told = list(callers.map(lambda _: ask(server, greedy), range(60)))
+        seconds = time.monotonic() - begun
         mine = list(callers.map(lambda _: ask(server, app_key), range(30)))
     assert {t.status_code for t in told} == {200, 429}
-    assert sum(t.status_code == 200 for t in told) <= 30  # in both workers together
+    assert sum(t.status_code == 200 for t in told) <= 30 + seconds * 30 / 60  # in both workers together
     refused = next(t for t in told if t.status_code == 429)
     assert refusal(refused) == (429, "rate-limited")
     assert int(refused.headers["retry-after"]) >= 1
@@ -157,7 +158,7 @@ def test_a_damaged_or_lost_file_keeps_the_keys_and_is_told(server: Server, place
     file = place / ".assay" / "api_keys.json"
     sound = file.read_bytes()
     try:
-        for damage in (sound[: len(sound) // 2], b"", None):
+        for damage in (sound[: len(sound) // 2], b"[" * 100_000, b"", None):
             if damage is None:
                 file.unlink()
             else:
@@ -237,9 +238,10 @@ def test_a_renewed_key_lives_as_long_as_the_old_one_was_to(tmp_path: Path, monke
     assert new.expires > now() + timedelta(days=29)
 
 
-def test_a_damaged_file_at_the_start_lets_nobody_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("damaged", ['{"keys": [{"name": "x"}]}', '{"keys": ' + "[" * 100_000])
+def test_a_damaged_file_at_the_start_lets_nobody_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damaged: str):
     file = tmp_path / "keys.json"
-    file.write_text(json.dumps({"keys": [{"name": "x"}]}))
+    file.write_text(damaged)
     monkeypatch.setattr(key_ring, "LOOK_SECONDS", 0)
     ring = KeyRing(file)
     assert not ring.is_open

@@ -172,6 +172,12 @@ def test_so_is_one_whose_manifest_says_something_else(folder: Path, change: dict
         read_layout(folder)
 
 
+def test_nor_is_one_whose_manifest_nests_without_end(folder: Path):
+    (folder / "layout.json").write_text('{"files": ' * 100_000)
+    with pytest.raises(LayoutError, match="nests too deep"):
+        read_layout(folder)
+
+
 def test_the_same_model_is_laid_out_in_the_same_bytes(folder: Path, tmp_path: Path):
     again = tmp_path / "again"
     write_layout(again, live_valuer(), {"card.json": b"{}"}, {"digest": "d"})

@@ -67,9 +67,10 @@ def test_a_line_that_is_missing_is_found(project, gone):
         ledger.record("town", PROMOTED, "why", "town:v9", "0" * 64, None, "e" * 64)
 
 
-def test_what_is_no_line_is_named(project):
+@pytest.mark.parametrize("line", ['{"number": 5}', '{"number": ' + "[" * 100_000])
+def test_what_is_no_line_is_named(project, line):
     decide()
-    PATH.write_text(PATH.read_text() + '{"number": 5}\n')
+    PATH.write_text(PATH.read_text() + line + "\n")
     with pytest.raises(LedgerError, match=r"line 5 of .* can't be read"):
         ledger.head("town")
 

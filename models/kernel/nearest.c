@@ -11,7 +11,6 @@
 #define BOX 32                /* points */
 #define LANES 8               /* of them at once */
 #define FARTHEST 1e300        /* squared; farther are only places that are left */
-#define OUTERMOST 1e100       /* coordinate, from which on all homes are put there: squares stay finite */
 #define HALVINGS 60           /* of what is between too near and too far */
 #define ROUNDED (1.0 - 1e-12) /* of a box's distance, which is added up otherwise than that of a point in it */
 
@@ -25,7 +24,8 @@ typedef struct {
     /* levels of what is known of the points */
     const double *value, *fresh; /* boxes x BOX; fadings x boxes x BOX: what each counts for its age */
     const int32_t *fading, *count; /* levels: of each the row of `fresh`, and over how many of the nearest */
-    double closest; /* below which nearer is not heavier */
+    double outermost; /* coordinate, from which on all homes are put there: squares stay finite */
+    double closest;   /* below which nearer is not heavier */
 } places;
 
 /* How far the boxes are, squared: 0 for one that the home is in. */
@@ -134,7 +134,7 @@ static void rank(const field *here, int32_t k, double *far, int32_t *place)
 static void look(const places *p, const double *its, int32_t k, double *boxes, field *here, double *far, int32_t *place)
 {
     double home[p->dimensions];
-    for (int32_t d = 0; d < p->dimensions; d++) home[d] = fmax(-OUTERMOST, fmin(its[d], OUTERMOST));
+    for (int32_t d = 0; d < p->dimensions; d++) home[d] = fmax(-p->outermost, fmin(its[d], p->outermost));
     const int32_t first = k / BOX + 2 < p->boxes ? k / BOX + 2 : p->boxes;
     int32_t nearest[first], full = 0;
     reach(p, home, boxes);

@@ -12,6 +12,7 @@ from scipy.spatial import cKDTree
 from models.kernel.walk import at, kernel
 
 BOX = 32  # points that are looked at together
+OUTERMOST = 1e100  # coordinate, from which on all are put there: squares stay finite
 _pointer = ctypes.c_void_p
 
 
@@ -39,7 +40,7 @@ class Nearest(ctypes.Structure):
     _fields_ = [
         *((name, ctypes.c_int32) for name in ("points", "dimensions", "boxes", "fadings", "levels")),
         *((name, _pointer) for name in ("low", "high", "at", "number", "value", "fresh", "fading", "count")),
-        ("closest", ctypes.c_double),
+        *((name, ctypes.c_double) for name in ("outermost", "closest")),
     ]
 
     def __init__(self, tree: cKDTree, known: Known | None = None) -> None:
@@ -56,7 +57,7 @@ class Nearest(ctypes.Structure):
             arrays += [known.value[order], known.fresh.take(order, axis=1), known.fading, known.count]
         self.kept, self.rooms = arrays, local()
         places = [array.ctypes.data for array in arrays] + [None] * (8 - len(arrays))
-        super().__init__(tree.n, tree.m, len(boxes), fadings, levels, *places, closest)
+        super().__init__(tree.n, tree.m, len(boxes), fadings, levels, *places, OUTERMOST, closest)
 
     def query(self, points: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Distances and numbers of the k nearest of each, ascending; both of shape (n, k)."""
