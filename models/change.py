@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from models.reasons import Line
-from models.valuer import Valuer, View
+from models.valuer import Valuer
+from models.view import View
 
 FACTS, MARKET, SALES, MODEL, ROUNDING = "facts", "market", "sales", "model", "rounding"
 LABELS = {

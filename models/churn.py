@@ -12,7 +12,8 @@ import pandas as pd
 from models.fit import Settings
 from models.forest import Bag
 from models.training import Learnt, fit
-from models.valuer import Valuer, View
+from models.valuer import Valuer
+from models.view import View
 
 #: Sales of so many months are held back to see what a quarter more of them changes.
 QUARTER = 3

@@ -22,7 +22,8 @@ from models.kernel.alike import LANES, Alike, Choices
 from models.reasons import GROUP_LABELS, ROUNDING, Lines, cents_of_parts
 
 if TYPE_CHECKING:
-    from models.valuer import Valuer, View
+    from models.valuer import Valuer
+    from models.view import View
 
 #: Sales whose parts are worked out at once: it bounds the memory that laying a grid takes.
 AT_ONCE = 2000
