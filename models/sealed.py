@@ -92,9 +92,15 @@ def _mapped(memory: int) -> np.ndarray:
         os.close(memory)
         raise
     weakref.finalize(room, os.close, memory)
-    with contextlib.suppress(OSError):
-        room.madvise(_COLLAPSE, begin, size // LARGE * LARGE)
+    _lay_large(told)
     return told
+
+
+def _lay_large(place: np.ndarray) -> None:
+    """Python's own `madvise` would hold up all other threads meanwhile: a second, where free memory is in pieces."""
+    call = ctypes.CDLL(None).madvise
+    call.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    call(place.ctypes.data, len(place) // LARGE * LARGE, _COLLAPSE)
 
 
 def _map_over(place: np.ndarray, memory: int) -> None:

@@ -51,6 +51,12 @@ class Load:
         return sum(count for status, count in self.statuses.items() if status != 200)
 
     @property
+    def failures(self) -> str:
+        """How many, and what was answered instead."""
+        kinds = [f"{count} × {status or 'cut off'}" for status, count in sorted(self.statuses.items()) if status != 200]
+        return f"{self.failed} ({', '.join(kinds)})" if kinds else "0"
+
+    @property
     def asked(self) -> int:
         return self.statuses.total()
 

@@ -128,7 +128,7 @@ def corruptions(ground: Ground, number: int, seed: int = 1) -> list[Finding]:
         Finding("corruptions", f"{attack.done.total():,}: {_told(attack.done)}", attack.done.total() == number),
         Finding("each candidate was decided on", f"{len(undecided)} were not: {undecided[:3]}", not undecided),
         Finding("no worker ended", f"{len(killed)} times one did: {killed[:3]}", not killed),
-        Finding("no request failed", f"{told.failed} of {told.asked:,} did", told.failed == 0),
+        Finding("no request failed", f"{told.failures} of {told.asked:,} did", told.failed == 0),
         Finding("no answer changed", f"{wrong} did", wrong == 0),
         Finding("a sound version is then taken over", "it was" if adopts else "it was not", adopts),
     ]

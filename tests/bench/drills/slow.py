@@ -89,7 +89,7 @@ class Beside:
         well = not refusals.malformed and set(statuses) <= right
         return [
             Finding(f"{name}: answered as it should be", f"{answered}; {refusals.malformed} malformed", well),
-            Finding(f"{name}: healthy callers are answered", f"{told.failed} of {told.asked} not", told.failed == 0),
+            Finding(f"{name}: healthy callers are answered", f"{told.failures} of {told.asked} not", told.failed == 0),
             Finding(
                 f"{name}: their p99 at most {WORSE:g} × normal", f"{worse:.2f} ×; {told.says()}", worse <= WORSE, True
             ),

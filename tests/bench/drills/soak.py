@@ -40,7 +40,7 @@ def soak(ground: Ground, requests: int, swaps: int) -> list[Finding]:
     told = pressure.load
     return [
         Finding("requests", f"{told.asked:,}; {told.says()}", told.asked == requests),
-        Finding("no request failed", f"{told.failed} did", told.failed == 0),
+        Finding("no request failed", f"{told.failures} did", told.failed == 0),
         Finding("no answer to a known question changed", f"{wrong} did", wrong == 0),
         Finding("no worker ended", f"{len(pids)} at work", not died),
         Finding(

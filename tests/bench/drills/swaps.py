@@ -37,7 +37,7 @@ def swaps(ground: Ground, count: int) -> list[Finding]:
     wrong = ground.wrong(told.answers)
     return [
         Finding(f"{count} swaps, each taken over by all workers", f"{missed} were not", missed == 0),
-        Finding("every request is answered with 200", f"{told.failed} of {told.asked:,} were not", told.failed == 0),
+        Finding("every request is answered with 200", f"{told.failures} of {told.asked:,} were not", told.failed == 0),
         Finding("every answer is, to the bit, the one of the model that it names", f"{wrong} are not", wrong == 0),
         Finding("no worker ended", f"{len(pids)} at work", not died),
         Finding(f"at least {RATE} requests a second", f"{told.rate:.0f}", told.rate >= RATE, timed=True),
