@@ -23,5 +23,9 @@ class Loads:
     def leave(self, worker: int) -> None:
         self._callers[worker] = 0
 
+    def is_anybody_there(self) -> bool:
+        """Whether some worker takes callers."""
+        return any(self._callers)
+
     def has_fewest(self, worker: int) -> bool:
         return self._callers[worker] <= min((n for n in self._callers if n), default=0)

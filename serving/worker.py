@@ -24,8 +24,9 @@ DRAIN_SECONDS = 8
 #: Seconds that whatever still runs then has for its last steps.
 LAST_STEPS_SECONDS = 0.5
 KEEP_ALIVE_SECONDS = 20
-#: Seconds to wait for a model, which takes less unless it must be laid out first.
-SETTLE_SECONDS = 5.0
+#: Seconds to wait for a model, which takes less unless it must be laid out first: when nobody else answers callers, and
+#: when somebody does. The supervisor waits longer for a sign of life.
+SETTLE_SECONDS, SPARED_SECONDS = 5.0, 90.0
 #: Seconds that a worker with more callers leaves the next one to others.
 OTHERS_SECONDS = 0.002
 #: Seconds from one caller taken to the next: a crowd that comes at once shall not hold up those who are answered.
@@ -121,15 +122,18 @@ class WorkerServer(uvicorn.Server):
         self.should_exit = True
 
 
-def when_settled(app: ASGIApp, is_settled: Callable[[], bool]) -> ASGIApp:
-    """The app, its start complete only when `is_settled`, or after `SETTLE_SECONDS`. Until then callers are left to
+def when_settled(app: ASGIApp, is_settled: Callable[[], bool], loads: Loads) -> ASGIApp:
+    """The app, its start complete only when `is_settled`, or when that takes too long. Until then callers are left to
     workers that can answer, or wait in the socket."""
 
     async def settling(scope: Scope, receive: Receive, send: Send) -> None:
         async def send_settled(message: Message) -> None:
             if message["type"] == "lifespan.startup.complete":
-                give_up = time.monotonic() + SETTLE_SECONDS
-                while not is_settled() and time.monotonic() < give_up:
+                begun = time.monotonic()
+                while not is_settled():
+                    patience = SPARED_SECONDS if loads.is_anybody_there() else SETTLE_SECONDS
+                    if time.monotonic() > begun + patience:
+                        break
                     await asyncio.sleep(0.01)
             await send(message)
 
@@ -143,11 +147,15 @@ def main(fd: int, number: int, shared_fd: int) -> None:
     end_when_alone()
     from serving.service import Valuation, holder
 
+    def is_settled() -> bool:
+        return holder.champion is not None or holder.swaps.refused > 0 or server.should_exit
+
     service: Any = Valuation
+    loads = Loads(shared_fd)
     server_context.service_type = "entry_service"
     server_context.service_name = service.name
     config = uvicorn.Config(
-        when_settled(service.to_asgi(), lambda: holder.champion is not None or holder.swaps.refused > 0),
+        when_settled(service.to_asgi(), is_settled, loads),
         http=BoundedProtocol,
         loop="uvloop",
         ws="none",
@@ -159,7 +167,8 @@ def main(fd: int, number: int, shared_fd: int) -> None:
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
-    WorkerServer(config, socket.socket(fileno=fd), number, Loads(shared_fd)).run()
+    server = WorkerServer(config, socket.socket(fileno=fd), number, loads)
+    server.run()
 
 
 if __name__ == "__main__":

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,6 +20,7 @@ from typing import Any
 import pytest
 import requests
 
+from serving.worker import SETTLE_SECONDS
 from tests.served import HOME, ROOT, Server, copied, environment, free_port, promote, supervised, train
 
 QUESTION = {"home": HOME}
@@ -122,6 +125,27 @@ def test_callers_are_spread_evenly_over_workers(home: Path) -> None:
                 held.enter_context(socket.create_connection(("127.0.0.1", port)))
             wait_for(lambda: sum(worker.get("connections", 0) for worker in status(admin)["workers"]) == 40)
             assert min(worker["connections"] for worker in status(admin)["workers"]) >= 15
+
+
+def test_a_worker_that_still_waits_for_its_model_leaves_callers_to_the_other(home: Path) -> None:
+    """Its layout is gone, and somebody else takes long to make it."""
+    admin, layouts = free_port(), home / "layouts"
+    with supervised(home, environment(home), "--workers", "2", "--admin-port", str(admin)) as server:
+        wait_for(lambda: len(pids(admin)) == 2)
+        stays, goes = pids(admin)
+        with (layouts / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            for layout in layouts.iterdir():
+                if layout.is_dir():
+                    shutil.rmtree(layout)
+            os.kill(goes, signal.SIGKILL)
+            wait_for(lambda: len(server.lines("worker-started")) == 3)
+            time.sleep(SETTLE_SECONDS + 2)
+            with load(server, callers=8) as told:
+                wait_for(lambda: len(told) > 50)
+            assert {str(t) if isinstance(t, str) else t.status_code for t in told} == {200}
+            assert pids(admin) == [stays]
+        wait_for(lambda: len(pids(admin)) == 2)
 
 
 def test_all_workers_killed_come_back(home: Path) -> None:
