@@ -12,7 +12,6 @@ from typing import Any
 
 import uvicorn
 from bentoml._internal.context import server_context
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving import logs
 from serving.loads import Loads
@@ -42,16 +41,25 @@ class WorkerServer(uvicorn.Server):
     are taken one by one, and a worker that has more than another leaves that one a moment to be quicker.
     """
 
-    def __init__(self, config: uvicorn.Config, listener: socket.socket, number: int, loads: Loads) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        listener: socket.socket,
+        number: int,
+        loads: Loads,
+        is_settled: Callable[[], bool],
+    ) -> None:
         super().__init__(config)
         self._listener = listener
         self._number = number
         self._loads = loads
+        self._is_settled = is_settled
         self._left_to_others = False
         self._accepting: set[asyncio.Task[Any]] = set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup([])
+        await self._settle()
         if not self.should_exit:
             self._tell_load()
             self._listen()
@@ -67,6 +75,15 @@ class WorkerServer(uvicorn.Server):
         # The lifespan has told that it is over before its last step. Cut off there, it would be told as a fault.
         if others := asyncio.all_tasks() - {asyncio.current_task()}:
             await asyncio.wait(others, timeout=LAST_STEPS_SECONDS)
+
+    async def _settle(self) -> None:
+        """Until then callers are left to workers that can answer, or wait in the socket."""
+        begun = time.monotonic()
+        while not self._is_settled() and not self.should_exit:
+            patience = SPARED_SECONDS if self._loads.is_anybody_there() else SETTLE_SECONDS
+            if time.monotonic() > begun + patience:
+                return
+            await asyncio.sleep(0.01)
 
     def _listen(self) -> None:
         if self._listener.fileno() >= 0:
@@ -122,40 +139,19 @@ class WorkerServer(uvicorn.Server):
         self.should_exit = True
 
 
-def when_settled(app: ASGIApp, is_settled: Callable[[], bool], loads: Loads) -> ASGIApp:
-    """The app, its start complete only when `is_settled`, or when that takes too long. Until then callers are left to
-    workers that can answer, or wait in the socket."""
-
-    async def settling(scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_settled(message: Message) -> None:
-            if message["type"] == "lifespan.startup.complete":
-                begun = time.monotonic()
-                while not is_settled():
-                    patience = SPARED_SECONDS if loads.is_anybody_there() else SETTLE_SECONDS
-                    if time.monotonic() > begun + patience:
-                        break
-                    await asyncio.sleep(0.01)
-            await send(message)
-
-        await app(scope, receive, send_settled if scope["type"] == "lifespan" else send)
-
-    return settling
-
-
 def main(fd: int, number: int, shared_fd: int) -> None:
     logs.start()
     end_when_alone()
     from serving.service import Valuation, holder
 
     def is_settled() -> bool:
-        return holder.champion is not None or holder.swaps.refused > 0 or server.should_exit
+        return holder.champion is not None or holder.swaps.refused > 0
 
     service: Any = Valuation
-    loads = Loads(shared_fd)
     server_context.service_type = "entry_service"
     server_context.service_name = service.name
     config = uvicorn.Config(
-        when_settled(service.to_asgi(), is_settled, loads),
+        service.to_asgi(),
         http=BoundedProtocol,
         loop="uvloop",
         ws="none",
@@ -167,8 +163,7 @@ def main(fd: int, number: int, shared_fd: int) -> None:
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
-    server = WorkerServer(config, socket.socket(fileno=fd), number, loads)
-    server.run()
+    WorkerServer(config, socket.socket(fileno=fd), number, Loads(shared_fd), is_settled).run()
 
 
 if __name__ == "__main__":
